@@ -1,0 +1,5 @@
+"""The store on an ordinary disk."""
+
+from dlm.adapters.filesystem.store import FileStore
+
+__all__ = ["FileStore"]

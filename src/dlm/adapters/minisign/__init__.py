@@ -1,0 +1,1 @@
+"""minisign signatures on PyNaCl; the minisign program itself is not needed."""

@@ -1,0 +1,150 @@
+"""The one place where turns become token ids: training, prompting and the exam all render here.
+
+Does not: add a second BOS. A rendered chat template is the whole text, so it is tokenised without special tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dlm.domain.errors import BaseModelError
+from dlm.domain.rows import Turn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@attrs.frozen
+class Encoded:
+    """One sequence of token ids and, for each, whether predicting it is trained.
+
+    Example: a chat ``<u>hi</u><a>yes</a>`` gives ids for all of it and ``supervised`` true for ``yes</a>`` only.
+    ``supervised[0]`` is never true: nothing comes before the first token to predict it from.
+    """
+
+    ids: tuple[int, ...]
+    supervised: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class ChatTokenizer:
+    """A tokenizer together with the conversation rules of its base and the document's system prompt."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None) -> None:
+        if not tokenizer.chat_template:
+            raise BaseModelError(
+                "base.no-chat-template",
+                f"the tokenizer in {tokenizer.name_or_path} has no chat template",
+                hint="Choose an instruction-tuned base; raw pretrained bases cannot hold a conversation.",
+            )
+        self.tokenizer = tokenizer
+        self.system_prompt = system_prompt
+        self._has_system_role = system_prompt is None or _accepts_system(tokenizer)
+
+    def messages(self, turns: Sequence[Turn]) -> list[dict[str, str]]:
+        """Give the conversation with the system prompt in front, or folded into the first user turn when the template
+        knows no system role."""
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        if self.system_prompt is None or (messages and messages[0]["role"] == "system"):
+            return messages
+        if self._has_system_role:
+            return [{"role": "system", "content": self.system_prompt}, *messages]
+        first = {"role": "user", "content": f"{self.system_prompt}\n\n{messages[0]['content']}"}
+        return [first, *messages[1:]]
+
+    def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+        """Give the text of a conversation as the base saw conversations in its own training."""
+        text: str = self.tokenizer.apply_chat_template(
+            self.messages(turns), tokenize=False, add_generation_prompt=generation_prompt
+        )
+        return text
+
+    def ids_of(self, text: str) -> list[int]:
+        """Tokenise rendered text as it stands."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def prompt_ids(self, turns: Sequence[Turn]) -> list[int]:
+        """Give the ids after which the model is to answer."""
+        return self.ids_of(self.render(turns, generation_prompt=True))
+
+    def encode_exchange(self, turns: Sequence[Turn]) -> Encoded:
+        """Encode a conversation whose last turn, with its end-of-turn token, is to be learned.
+
+        The answer is tokenised apart from its prompt, exactly as it is generated later.
+        """
+        prompt_text = self.render(turns[:-1], generation_prompt=True)
+        full_text = self.render(turns, generation_prompt=False)
+        if not full_text.startswith(prompt_text):
+            # Some templates add or drop text around the generation prompt; the answer then stands alone.
+            answer_text = turns[-1].content
+        else:
+            answer_text = full_text[len(prompt_text) :]
+        prompt = self.ids_of(prompt_text)
+        answer = self._until_end_of_turn(self.ids_of(answer_text))
+        return Encoded(tuple(prompt + answer), (False,) * len(prompt) + (True,) * len(answer))
+
+    def encode_prose(self, text: str, window: int) -> tuple[Encoded, ...]:
+        """Cut a text into windows so that each of its tokens, and one EOS at its end, is predicted exactly once.
+
+        Neighbouring windows share one token: the last of a window is the context the next begins with. Windows are as
+        even as possible, so none is a crumb. For 7 tokens ``abcdefg`` and window 5, ``|`` marking what is trained::
+
+            S |a b c d        (S = the base's document separator)
+            d |e f g EOS
+        """
+        ids = [self.separator_id, *self.ids_of(text), self.eos_id]
+        predicted = len(ids) - 1
+        count = -(-predicted // (window - 1))
+        cuts = [round(index * predicted / count) for index in range(count + 1)]
+        return tuple(
+            Encoded(tuple(ids[start : end + 1]), (False,) + (True,) * (end - start))
+            for start, end in zip(cuts, cuts[1:], strict=False)
+        )
+
+    @property
+    def eos_id(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def pad_id(self) -> int:
+        """A token to fill with; it is masked everywhere, so one that means something else does no harm."""
+        pad = self.tokenizer.pad_token_id
+        return int(self.eos_id if pad is None else pad)
+
+    @property
+    def separator_id(self) -> int:
+        """The token a document began with in the base's own training: its BOS when the tokenizer adds one itself, else
+        ``<|endoftext|>``, else EOS."""
+        first = self.tokenizer("a")["input_ids"][0]
+        if first == self.tokenizer.bos_token_id:
+            return int(first)
+        added = {token.content: index for index, token in self.tokenizer.added_tokens_decoder.items()}
+        return int(added.get("<|endoftext|>", self.eos_id))
+
+    def _until_end_of_turn(self, ids: list[int]) -> list[int]:
+        """Cut what a template writes after its end-of-turn token; add EOS when it writes none."""
+        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+        for index in range(len(ids) - 1, -1, -1):
+            if ids[index] in special:
+                return ids[: index + 1]
+        return [*ids, self.eos_id]
+
+
+def _accepts_system(tokenizer: Any) -> bool:
+    """Try the template: those without a system role raise, or leave the text out."""
+    from jinja2.exceptions import TemplateError
+
+    probe = "sysprobe"
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "system", "content": probe}, {"role": "user", "content": "x"}], tokenize=False
+        )
+    except TemplateError:
+        return False
+    return probe in text

@@ -1,0 +1,328 @@
+"""The training loop: one story from the first step to the last."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dlm.adapters.torch.batches import IGNORED, Batch, epoch_steps, micro_batches
+from dlm.adapters.torch.chat import ChatTokenizer, Encoded
+from dlm.adapters.torch.decoding import greedy_continuations
+from dlm.adapters.torch.loss import Head, TopK, chunked_backward, head_of, summed_cross_entropy, summed_divergence
+from dlm.adapters.torch.memory import peak_memory_mb
+from dlm.adapters.torch.rows import Example
+from dlm.adapters.torch.state import Counters
+from dlm.domain.errors import TrainingError
+from dlm.domain.events import Emit, EvalDone, StepDone
+from dlm.domain.numbers import perplexity
+from dlm.domain.rows import Turn
+from dlm.domain.schedule import Schedule
+from dlm.domain.training import StopReason, TrainingJob, TrainingOutcome
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+
+ANCHOR_TOKENS = 24
+"""Length of the base's own answers that anchors hold on to; longer ones repeat themselves more than they add."""
+
+ANCHOR_TOP_K = 64
+"""Likeliest tokens kept per position: on SmolLM2 they carry 97 % of the probability, the rest is one bucket."""
+
+MAX_BAD_STEPS = 3
+"""Non-finite steps in a row after which a run is given up."""
+
+EVAL_PATIENCE = 3
+"""Evaluations without improvement after which a run stops early."""
+
+CLIP_NORM = 1.0
+"""Gradient norm limit, the usual one for fine-tuning."""
+
+
+@attrs.frozen
+class Anchors:
+    """Unrelated exchanges in the base's own words and its distributions over them; what training must not change."""
+
+    examples: tuple[Encoded, ...]
+    targets: tuple[TopK, ...]
+
+    @classmethod
+    def of(cls, adapted: PeftModel, chat: ChatTokenizer, questions: Sequence[str], device: str) -> Anchors:
+        """Let the bare base answer the questions and note how sure it was of each token."""
+        if not questions:
+            return cls((), ())
+        prompts = [chat.prompt_ids([Turn("user", question)]) for question in questions]
+        with adapted.disable_adapter():
+            answers = greedy_continuations(adapted, prompts, chat, ANCHOR_TOKENS)
+            examples = tuple(
+                Encoded((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
+                for prompt, answer in zip(prompts, answers, strict=True)
+            )
+            targets = tuple(_base_distributions(adapted, examples, chat.pad_id, device))
+        return cls(examples, targets)
+
+
+def _base_distributions(
+    adapted: PeftModel, examples: Sequence[Encoded], pad_id: int, device: str
+) -> Iterator[TopK]:
+    import torch
+
+    head = head_of(adapted.get_base_model())
+    with torch.no_grad():
+        for batch in micro_batches(examples, 16, pad_id, device):
+            hidden = hidden_states(adapted, batch)
+            for row in range(hidden.shape[0]):
+                yield TopK.of(head(hidden[row][batch.labels[row] != IGNORED]), ANCHOR_TOP_K)
+
+
+def hidden_states(adapted: PeftModel, batch: Batch) -> torch.Tensor:
+    """Run the transformer without its output head; ``(rows, longest, hidden)``."""
+    backbone = adapted.get_base_model().base_model
+    hidden: torch.Tensor = backbone(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)[0]
+    return hidden
+
+
+class Loop:
+    """Steps over examples; holds no files and draws nothing at random but dropout.
+
+    ``counters`` is advanced in place after each optimiser step, so that whoever saves between two steps saves a state
+    from which the very next step can be repeated.
+    """
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        adapted: PeftModel,
+        optimizer: torch.optim.Optimizer,
+        examples: tuple[Example, ...],
+        held: tuple[Example, ...],
+        anchors: Anchors,
+        pad_id: int,
+        counters: Counters,
+    ) -> None:
+        self.job = job
+        self.adapted = adapted
+        self.optimizer = optimizer
+        self.examples = examples
+        self.held = held
+        self.anchors = anchors
+        self.pad_id = pad_id
+        self.counters = counters
+        self.head: Head = head_of(adapted.get_base_model())
+        self.parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+        recipe = job.recipe
+        self.steps_per_epoch = math.ceil(len(examples) / recipe.batch_rows.value)
+        self.total = self.steps_per_epoch * recipe.num_epochs.value
+        self.schedule = Schedule(
+            kind=recipe.lr_scheduler.value,
+            total=self.total,
+            warmup=round(recipe.warmup_ratio.value * self.total),
+            floor=0.1,
+        )
+        self.eval_every = max(1, job.max_steps // 4) if job.max_steps else 50
+        self.bad_steps = 0
+        self.n_tokens = 0
+        self.anchor_seconds = 0.0
+
+    def run(self, *, emit: Emit, stop: Callable[[], bool], after_step: Callable[[], None]) -> TrainingOutcome:
+        """Take steps until the job is done, converged, stopped early, capped or interrupted."""
+        started = time.monotonic()
+        first: float | None = None
+        loss: float | None = None
+        reason = self._why_stop(stop)
+        self.adapted.train()
+        while reason is None:
+            loss = self._step(emit)
+            first = loss if first is None else first
+            reason = self._close_epoch() or self._evaluate(emit) or self._why_stop(stop)
+            after_step()
+        self.counters.finished = reason in ("completed", "converged", "early-stopped")
+        self.adapted.eval()
+        return TrainingOutcome(
+            steps=self.counters.step,
+            stopped=reason,
+            first_train_loss=first,
+            final_train_loss=loss,
+            tokens=self.n_tokens,
+            seconds=time.monotonic() - started,
+            val_losses=self._losses(self.held) if loss is not None else {},
+            train_losses=self._losses(self.examples) if loss is not None else {},
+            peak_memory_mb=peak_memory_mb(self.job.plan.device),
+            trainable_params=sum(parameter.numel() for parameter in self.parameters),
+            anchor_seconds=self.anchor_seconds,
+        )
+
+    def _why_stop(self, stop: Callable[[], bool]) -> StopReason | None:
+        counters = self.counters
+        if counters.finished or counters.step - counters.origin >= self.total:
+            return "completed"
+        if self.job.max_steps is not None and counters.step >= self.job.max_steps:
+            return "max-steps"
+        return "interrupted" if stop() else None
+
+    def _step(self, emit: Emit) -> float:
+        """Take one optimiser step and give its mean loss in nats per supervised token."""
+        began = time.monotonic()
+        local = self.counters.step - self.counters.origin
+        rate = self.job.recipe.learning_rate.value * self.schedule.factor(local)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        rows = self._rows_of(local)
+        anchor_rows = self._anchors_of(local)
+        loss_sum, anchor_sum, n_supervised, n_anchor, n_tokens = self._accumulate(rows, anchor_rows)
+        loss = loss_sum / n_supervised
+        norm = float(_clip(self.parameters))
+        self._update(loss, norm)
+        self._count(loss_sum, n_supervised, n_tokens)
+        emit(
+            StepDone(
+                step=self.counters.step,
+                total_steps=self.counters.origin + self.total,
+                loss=loss,
+                lr=rate,
+                grad_norm=norm,
+                tokens_per_s=n_tokens / max(time.monotonic() - began, 1e-9),
+                anchor_loss=anchor_sum / n_anchor if n_anchor else None,
+                peak_memory_mb=peak_memory_mb(self.job.plan.device),
+            )
+        )
+        return loss
+
+    def _rows_of(self, local: int) -> list[Encoded]:
+        epoch, index = divmod(local, self.steps_per_epoch)
+        lengths = [len(example.encoded) for example in self.examples]
+        recipe = self.job.recipe
+        steps = epoch_steps(len(lengths), lengths, recipe.batch_rows.value, seed=recipe.seed, epoch=epoch)
+        return [self.examples[row].encoded for row in steps[index]]
+
+    def _anchors_of(self, local: int) -> list[int]:
+        """Rotate through the anchors, a few a step."""
+        count, width = len(self.anchors.examples), self.job.recipe.anchor_rows.value
+        if not count or self.job.recipe.anchor_weight.value == 0:
+            return []
+        return [(local * width + offset) % count for offset in range(min(width, count))]
+
+    def _accumulate(self, rows: list[Encoded], anchor_rows: list[int]) -> tuple[float, float, int, int, int]:
+        """Add the gradients of a step's rows and anchors; give summed losses and token counts."""
+        n_supervised = sum(sum(row.supervised) for row in rows)
+        loss_sum = anchor_sum = 0.0
+        n_tokens = n_anchor = 0
+        for batch in self._micro(rows):
+            n_tokens += batch.n_tokens
+            hidden, targets = self._supervised(batch)
+            loss, gradient = chunked_backward(hidden, self.head, summed_cross_entropy(targets))
+            hidden.backward(gradient / n_supervised)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss_sum += float(loss)
+        if anchor_rows:
+            began = time.monotonic()
+            anchor_sum, n_anchor = self._accumulate_anchors(anchor_rows)
+            self.anchor_seconds += time.monotonic() - began
+        return loss_sum, anchor_sum, n_supervised, n_anchor, n_tokens
+
+    def _accumulate_anchors(self, anchor_rows: list[int]) -> tuple[float, int]:
+        weight = self.job.recipe.anchor_weight.value
+        encoded = [self.anchors.examples[index] for index in anchor_rows]
+        n_anchor = sum(sum(example.supervised) for example in encoded)
+        width = self.job.plan.micro_batch_size.value
+        total = 0.0
+        for start, batch in enumerate(self._micro(encoded)):
+            targets = _joined([self.anchors.targets[i] for i in anchor_rows[start * width : (start + 1) * width]])
+            hidden, _ = self._supervised(batch)
+            loss, gradient = chunked_backward(hidden, self.head, summed_divergence(targets))
+            hidden.backward(gradient * (weight / n_anchor))  # type: ignore[no-untyped-call]
+            total += float(loss)
+        return total, n_anchor
+
+    def _micro(self, encoded: Sequence[Encoded]) -> Iterator[Batch]:
+        plan = self.job.plan
+        return micro_batches(encoded, plan.micro_batch_size.value, self.pad_id, plan.device)
+
+    def _supervised(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give hidden states ``(positions, hidden)`` and labels ``(positions,)`` where there is something to learn."""
+        wanted = batch.labels != IGNORED
+        return hidden_states(self.adapted, batch)[wanted], batch.labels[wanted]
+
+    def _update(self, loss: float, norm: float) -> None:
+        """Apply the gradients, unless they are not numbers; several such steps in a row end the run."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            self.optimizer.step()
+            self.bad_steps = 0
+        else:
+            self.bad_steps += 1
+            if self.bad_steps >= MAX_BAD_STEPS:
+                raise TrainingError(
+                    "train.diverged",
+                    f"the loss was not a number for {MAX_BAD_STEPS} steps, last at step {self.counters.step + 1}",
+                    hint="Lower training.learning_rate, or set training.precision: fp32.",
+                )
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _count(self, loss_sum: float, n_supervised: int, n_tokens: int) -> None:
+        self.counters.step += 1
+        self.counters.epoch_loss += loss_sum
+        self.counters.epoch_tokens += n_supervised
+        self.n_tokens += n_tokens
+
+    def _close_epoch(self) -> StopReason | None:
+        """At the end of an epoch compare its mean loss with the stop rule and begin a new sum."""
+        counters = self.counters
+        if (counters.step - counters.origin) % self.steps_per_epoch:
+            return None
+        mean = counters.epoch_loss / counters.epoch_tokens
+        counters.epoch_loss, counters.epoch_tokens = 0.0, 0
+        limit = self.job.recipe.stop_loss.value
+        return "converged" if limit is not None and mean < limit else None
+
+    def _evaluate(self, emit: Emit) -> StopReason | None:
+        """Now and then, look at the held-out rows; stop when they have not improved for a while."""
+        counters = self.counters
+        if not self.held or counters.step % self.eval_every:
+            return None
+        loss = self._losses(self.held)["all"]
+        emit(EvalDone(step=counters.step, val_loss=loss, perplexity=perplexity(loss)))
+        if not math.isfinite(loss):
+            raise TrainingError(
+                "train.diverged", f"the validation loss is {loss}", hint="Lower training.learning_rate."
+            )
+        if counters.best_val is None or loss < counters.best_val:
+            counters.best_val, counters.bad_evals = loss, 0
+        else:
+            counters.bad_evals += 1
+        return "early-stopped" if counters.bad_evals >= EVAL_PATIENCE else None
+
+    def _losses(self, examples: Sequence[Example]) -> dict[str, float]:
+        """Give the mean loss over examples, in all and by part; empty parts are left out."""
+        import torch
+
+        sums: dict[str, list[float]] = {}
+        was_training = self.adapted.training
+        self.adapted.eval()
+        with torch.no_grad():
+            for example in examples:
+                for batch in self._micro([example.encoded]):
+                    hidden, targets = self._supervised(batch)
+                    loss = float(sum(summed_cross_entropy(targets)(self.head(hidden), slice(None)) for _ in (0,)))
+                    for part in ("all", example.part):
+                        pair = sums.setdefault(part, [0.0, 0.0])
+                        pair[0] += loss
+                        pair[1] += len(targets)
+        self.adapted.train(was_training)
+        return {part: loss / count for part, (loss, count) in sums.items()}
+
+
+
+
+def _joined(parts: list[TopK]) -> TopK:
+    import torch
+
+    return TopK(*(torch.cat([getattr(part, name) for part in parts]) for name in ("ids", "log_probs", "log_rest")))
+
+
+def _clip(parameters: list[Any]) -> Any:
+    import torch
+
+    return torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)

@@ -1,0 +1,73 @@
+"""The functions people call: each is one method of a :class:`~dlm.wiring.Workspace` on the default home.
+
+The loaded base is kept between calls, so a notebook that trains and then asks loads it once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from dlm.wiring import Workspace
+
+if TYPE_CHECKING:
+    from dlm.app.doctor import DoctorReport
+    from dlm.app.init import InitResult
+    from dlm.app.migrate import MigrationResult
+    from dlm.app.show import ShowReport
+    from dlm.domain.document import Document
+    from dlm.domain.exam import Exam
+    from dlm.domain.report import RunReport
+
+
+def _workspace() -> Workspace:
+    return _workspace_of(os.environ.get("DLM_HOME"))
+
+
+@lru_cache(maxsize=1)
+def _workspace_of(home: str | None) -> Workspace:
+    return Workspace(home)
+
+
+def init(path: str | Path, **options: Any) -> InitResult:
+    """Write a new document and make its store; options as :meth:`dlm.Workspace.init`."""
+    return _workspace().init(path, **options)
+
+
+def train(document: Document, **options: Any) -> RunReport:
+    """Train a document; options as :meth:`dlm.Workspace.train`."""
+    return _workspace().train(document, **options)
+
+
+@overload
+def prompt(document: Document, query: str, *, stream: Literal[True], **options: Any) -> Iterator[str]: ...
+@overload
+def prompt(document: Document, query: str, *, stream: Literal[False] = False, **options: Any) -> str: ...
+def prompt(document: Document, query: str, *, stream: bool = False, **options: Any) -> str | Iterator[str]:
+    """Ask a trained document; gives the answer, or its pieces as they come with ``stream=True``. Other options as
+    :meth:`dlm.Workspace.prompt`."""
+    pieces = _workspace().prompt(document, query, stream=True, **options)
+    return pieces if stream else "".join(pieces)
+
+
+def exam(document: Document, **options: Any) -> Exam:
+    """Examine a trained document: what it knows now, and what became of everything else."""
+    return _workspace().exam(document, **options)
+
+
+def show(path: str | Path) -> ShowReport:
+    """Tell what is known about a document: runs, versions, sizes."""
+    return _workspace().show(path)
+
+
+def doctor() -> DoctorReport:
+    """Look at this machine and say what dlm would do on it."""
+    return _workspace().doctor()
+
+
+def migrate(path: str | Path, *, dry_run: bool = False, backup: bool = True) -> MigrationResult:
+    """Bring a document's frontmatter to the current version."""
+    return _workspace().migrate(path, dry_run=dry_run, backup=backup)

@@ -1,0 +1,110 @@
+"""Examine a trained document: ask its own questions, reworded ones and ordinary ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlm.domain.base_models import ResolvedBase
+from dlm.domain.document import Document
+from dlm.domain.errors import InferenceError
+from dlm.domain.events import Emit, Progress, ignore
+from dlm.domain.exam import Exam, Graded, Question, exam_questions, kept, leaked, names_of
+from dlm.domain.inference import InferencePlan
+from dlm.domain.inference_plan import resolve_inference_plan
+from dlm.domain.ordinary import PROBE_TOKENS, PROBES
+from dlm.domain.rows import Row, Turn
+from dlm.ports.clock import Clock
+from dlm.ports.generator import GeneratorPort, LoadedModel
+from dlm.ports.hardware import HardwareProbe
+from dlm.ports.registry import RegistryPort
+from dlm.ports.store import StorePort
+
+from dlm.app.base_access import open_base
+
+ANSWER_MARGIN = 1.5
+"""Room for an answer to run on, as a multiple of the longest wanted answer's words; two tokens a word are usual."""
+
+
+def exam(
+    document: Document,
+    *,
+    store: StorePort,
+    registry: RegistryPort,
+    hardware: HardwareProbe,
+    generator: GeneratorPort,
+    clock: Clock,
+    emit: Emit = ignore,
+) -> Exam:
+    """Examine the current adapter of a document. Changes nothing.
+
+    Raises:
+        InferenceError: the document was never trained.
+    """
+    manifest = store.manifest(document.dlm_id)
+    access = open_base(document, manifest, registry=registry, now=clock.now())
+    adapter = store.current(document.dlm_id)
+    if adapter is None:
+        raise InferenceError(
+            "infer.no-adapter", "this document has not been trained yet", hint=f"Run: dlm train {document.path or ''}"
+        )
+    base = registry.fetch(access.spec, emit=emit)
+    plan = resolve_inference_plan(
+        hardware.probe(), backend="pytorch", trained_with_qlora=store.trained_with_qlora(adapter), modality="text"
+    )
+    return examine(
+        document.rows(), document.frontmatter.system_prompt, base, adapter.folder, plan, generator=generator, emit=emit
+    )
+
+
+def examine(
+    rows: Sequence[Row],
+    system_prompt: str | None,
+    base: ResolvedBase,
+    adapter: Path,
+    plan: InferencePlan,
+    *,
+    generator: GeneratorPort,
+    emit: Emit = ignore,
+) -> Exam:
+    """Ask an adapter everything the exam asks."""
+    began = time.monotonic()
+    questions = exam_questions(rows)
+    with generator.load(base, adapter, plan, system_prompt=system_prompt) as model:
+        emit(Progress(stage="exam", done=0, total=3))
+        graded = _grade(model, questions)
+        emit(Progress(stage="exam", done=1, total=3))
+        asked = [probe.question for probe in PROBES]
+        now, before = (
+            model.answer_all(_alone(asked), max_new_tokens=PROBE_TOKENS, with_adapter=on) for on in (True, False)
+        )
+        emit(Progress(stage="exam", done=2, total=3))
+        drift = model.drift(_alone(asked), max_new_tokens=PROBE_TOKENS)
+        emit(Progress(stage="exam", done=3, total=3))
+    names = names_of(_texts(rows))
+    return Exam(
+        graded=graded,
+        leaks=leaked(names, asked, now, before),
+        probes=len(asked),
+        kept=kept(PROBES, now, before),
+        drift=drift,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _grade(model: LoadedModel, questions: Sequence[Question]) -> tuple[Graded, ...]:
+    if not questions:
+        return ()
+    longest = max(len(question.wanted.split()) for question in questions)
+    budget = min(256, 16 + int(longest * 2 * ANSWER_MARGIN))
+    answers = model.answer_all(_alone([question.text for question in questions]), max_new_tokens=budget)
+    return tuple(Graded(question=q, given=answer) for q, answer in zip(questions, answers, strict=True))
+
+
+def _alone(questions: Sequence[str]) -> list[list[Turn]]:
+    return [[Turn("user", question)] for question in questions]
+
+
+def _texts(rows: Sequence[Row]) -> list[str]:
+    return [text for row in rows for text in (row.text, *(turn.content for turn in row.turns)) if text]

@@ -1,0 +1,110 @@
+"""Ask a trained document a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import attrs
+
+from dlm.domain.document import Document
+from dlm.domain.errors import InferenceError, UsageError
+from dlm.domain.events import Emit, Note, ignore
+from dlm.domain.inference import InferencePlan, SamplingParams
+from dlm.domain.inference_plan import BackendRequest, resolve_inference_plan
+from dlm.domain.rows import Turn
+from dlm.ports.clock import Clock
+from dlm.ports.generator import GeneratorPort
+from dlm.ports.hardware import HardwareProbe
+from dlm.ports.registry import RegistryPort
+from dlm.ports.store import StorePort
+
+from dlm.app.base_access import open_base
+
+
+def prompt(
+    document: Document,
+    query: str,
+    *,
+    max_tokens: int = 256,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    backend: BackendRequest = "auto",
+    store: StorePort,
+    registry: RegistryPort,
+    hardware: HardwareProbe,
+    generators: Mapping[str, GeneratorPort],
+    clock: Clock,
+    on_plan: Callable[[InferencePlan], None] | None = None,
+    emit: Emit = ignore,
+) -> Iterator[str]:
+    """Yield the answer of the document's current adapter, piece by piece.
+
+    Everything is checked before the first piece is asked for; the model loads with it.
+
+    Args:
+        temperature: None means the base's own suggestion; 0 is greedy and repeatable.
+        generators: by backend name; a backend without one counts as not installed.
+
+    Raises:
+        UsageError: an empty query or a knob outside its range.
+        InferenceError: the document was never trained.
+    """
+    params = _params(max_tokens, temperature, top_p, seed)
+    if not query.strip():
+        raise UsageError("infer.empty-query", "the question is empty", subject="prompt", hint="Give a question.")
+    manifest = store.manifest(document.dlm_id)
+    access = open_base(document, manifest, registry=registry, now=clock.now())
+    adapter = store.current(document.dlm_id)
+    if adapter is None:
+        raise InferenceError(
+            "infer.no-adapter", "this document has not been trained yet", hint=f"Run: dlm train {document.path or ''}"
+        )
+    if manifest and manifest.base_model != document.base_model:
+        raise InferenceError(
+            "infer.base-changed",
+            f"the adapter was trained on {manifest.base_model}, the document now says {document.base_model}",
+            hint=f"Put base_model back, or run: dlm train {document.path or ''}",
+        )
+    capabilities = hardware.probe()
+    plan = resolve_inference_plan(
+        attrs.evolve(capabilities, has_mlx=capabilities.has_mlx and "mlx" in generators),
+        backend=backend,
+        trained_with_qlora=store.trained_with_qlora(adapter),
+        modality=access.spec.modality,
+    )
+    if on_plan is not None:
+        on_plan(plan)
+    if temperature is None:
+        params = SamplingParams(
+            max_new_tokens=max_tokens, temperature=access.spec.suggested_temperature, top_p=top_p, seed=seed
+        )
+    emit(Note(subject="prompt", message=f"adapter v{adapter.version:04d} at {adapter.folder}"))
+
+    def answer() -> Iterator[str]:
+        base = registry.fetch(access.spec, emit=emit)
+        turns = [Turn("user", query)]
+        generator = generators[plan.backend.value]
+        with generator.load(base, adapter.folder, plan, system_prompt=document.frontmatter.system_prompt) as model:
+            yield from model.stream(turns, params)
+
+    return answer()
+
+
+def _params(max_tokens: int, temperature: float | None, top_p: float | None, seed: int | None) -> SamplingParams:
+    """Check the knobs.
+
+    Raises:
+        UsageError: naming the knob, its value and its range.
+    """
+    problems = [
+        (max_tokens < 1, f"max tokens is {max_tokens}; it must be 1 or more"),
+        (temperature is not None and not temperature >= 0, f"temperature is {temperature}; it must be 0 or more"),
+        (top_p is not None and not 0 < top_p <= 1, f"top-p is {top_p}; it must be above 0 and at most 1"),
+    ]
+    for wrong, message in problems:
+        if wrong:
+            raise UsageError("infer.bad-knob", message, subject="prompt")
+    return SamplingParams(
+        max_new_tokens=max_tokens, temperature=0.7 if temperature is None else temperature, top_p=top_p, seed=seed
+    )

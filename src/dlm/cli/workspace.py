@@ -1,0 +1,213 @@
+"""What the commands need from a workspace, and how they get one.
+
+The protocols are the CLI's side of the contract with :mod:`dlm.wiring`; tests hand in a fake. Nothing here imports
+the wiring until a command really needs it, so that help stays instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from dlm.cli.render import Output
+from dlm.domain.events import Emit
+
+if TYPE_CHECKING:
+    from dlm.domain.document import Document
+    from dlm.domain.inference import InferencePlan
+
+Kind = Literal["text", "multimodal", "audio"]
+LockMode = Literal["default", "strict", "update", "ignore"]
+TrainMode = Literal["fresh", "resume"]
+BackendName = Literal["auto", "pytorch", "mlx"]
+
+
+class JsonReport(Protocol):
+    """A result that can be a JSON document."""
+
+    def to_json(self) -> Any: ...
+
+
+class TextReport(JsonReport, Protocol):
+    """A result that can also be read by a person."""
+
+    def to_text(self) -> str: ...
+
+
+class InitResult(Protocol):
+    """A document was made. ``replaced_id`` is the id of a document that ``--force`` overwrote."""
+
+    @property
+    def path(self) -> object: ...
+    @property
+    def dlm_id(self) -> str: ...
+    @property
+    def base(self) -> str: ...
+    @property
+    def template(self) -> str | None: ...
+    @property
+    def replaced_id(self) -> str | None: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+class RunReport(JsonReport, Protocol):
+    """A training run ended. ``adapter_version`` is None when there was nothing to train; ``message`` says why.
+
+    ``final_train_loss`` in nats per supervised token, None when no step was made.
+    """
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def adapter_version(self) -> int | None: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def determinism_class(self) -> str: ...
+    @property
+    def final_train_loss(self) -> float | None: ...
+    @property
+    def exam(self) -> TextReport | None: ...
+    @property
+    def log_path(self) -> object: ...
+    @property
+    def adapter_path(self) -> object: ...
+
+
+class MigrationResult(Protocol):
+    """A document was, or could be, brought up to date."""
+
+    @property
+    def path(self) -> object: ...
+    @property
+    def from_version(self) -> int: ...
+    @property
+    def to_version(self) -> int: ...
+    @property
+    def backup_path(self) -> object: ...
+    @property
+    def frontmatter_text(self) -> str: ...
+    @property
+    def changed(self) -> bool: ...
+
+
+class TemplateEntry(JsonReport, Protocol):
+    """One template of the gallery."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def recommended_base(self) -> str: ...
+
+
+class RefreshResult(Protocol):
+    """How a refresh of the gallery went. ``warning``: nothing new could be fetched, what is there is still good."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def warning(self) -> bool: ...
+    @property
+    def hint(self) -> str | None: ...
+
+
+class Workspace(Protocol):
+    """The library behind the commands; each command is one call."""
+
+    def init(
+        self,
+        path: Path,
+        *,
+        base: str | None,
+        template: str | None,
+        kind: Kind,
+        skip_export_probes: bool,
+        accept_license: bool,
+        ask: Callable[[str], bool] | None,
+        force: bool,
+    ) -> InitResult: ...
+
+    def train(
+        self,
+        document: Document,
+        *,
+        mode: TrainMode,
+        seed: int | None,
+        max_steps: int | None,
+        accept_license: bool,
+        lock_mode: LockMode,
+        skip_export_probes: bool,
+        break_lock: bool,
+        on_event: Emit,
+        stop: Callable[[], bool],
+    ) -> RunReport: ...
+
+    def prompt(
+        self,
+        document: Document,
+        query: str,
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        top_p: float | None,
+        backend: BackendName,
+        stream: bool,
+        on_plan: Callable[[InferencePlan], None] | None,
+        on_event: Emit,
+    ) -> Iterator[str]: ...
+
+    def exam(self, document: Document, *, on_event: Emit) -> TextReport: ...
+
+    def show(self, path: Path) -> TextReport: ...
+
+    def doctor(self) -> TextReport: ...
+
+    def migrate(self, path: Path, *, dry_run: bool, backup: bool) -> MigrationResult: ...
+
+    def templates(self) -> Sequence[TemplateEntry]: ...
+
+    def refresh_templates(self, *, accept_unsigned: bool) -> RefreshResult: ...
+
+
+WorkspaceFactory = Callable[[Path | None], Workspace]
+"""Gives a workspace for a home; None means the home the environment names."""
+
+
+def open_workspace(home: Path | None) -> Workspace:
+    """Give the real workspace."""
+    from dlm.wiring import Workspace as WiredWorkspace
+
+    return WiredWorkspace(home=home)
+
+
+def load_document(path: Path) -> Document:
+    """Read a document."""
+    from dlm.domain.document import Document
+
+    return Document.load(path)
+
+
+class Session:
+    """One command's surroundings: where it prints and the workspace it calls, opened at first use."""
+
+    def __init__(self, out: Output, factory: WorkspaceFactory, home: Path | None) -> None:
+        self.out = out
+        self.home = home
+        self._factory = factory
+
+    def open(self) -> Workspace:
+        """Give the workspace of the chosen home."""
+        return self._factory(self.home)
+
+    def document(self, path: Path) -> Document:
+        """Read a document and show its warnings."""
+        document = load_document(path)
+        for fault in document.warnings:
+            self.out.fault(fault, str(path))
+        return document

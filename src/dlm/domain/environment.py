@@ -1,0 +1,162 @@
+"""The environment variables dlm reads or sets, in one place: the source of ``docs/reference/environment.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+import attrs
+
+VariableKind = Literal["dlm", "terminal", "models", "set"]
+
+
+@attrs.frozen(kw_only=True)
+class Variable:
+    """One environment variable.
+
+    Args:
+        kind: ``dlm`` settings of dlm itself, ``terminal`` how text is shown, ``models`` where base models come from,
+            ``set`` given a value by dlm for its own process when the variable is absent.
+        effect: what it changes, for somebody who meets it for the first time.
+        default: what holds when it is not set; None says "nothing".
+    """
+
+    name: str
+    kind: VariableKind
+    effect: str
+    default: str | None = None
+
+
+TELEMETRY_DEFAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    }
+)
+"""Usage reporting of other libraries, switched off for this process unless the person has set the variable."""
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(
+        name="DLM_HOME",
+        kind="dlm",
+        effect="Folder in which dlm keeps what it learned and downloaded. The option `--home` beats it.",
+        default="`~/.dlm` (`%APPDATA%\\dlm` on Windows)",
+    ),
+    Variable(
+        name="APPDATA",
+        kind="dlm",
+        effect="On Windows, the parent of dlm's folder when neither `--home` nor `DLM_HOME` is given.",
+    ),
+    Variable(
+        name="DLM_VERBOSE",
+        kind="dlm",
+        effect="`1` adds the full Python traceback to error reports, like `--verbose`.",
+        default="off",
+    ),
+    Variable(
+        name="DLM_SKIP_EXPORT_PROBES",
+        kind="dlm",
+        effect="`1`, `true` or `yes` works like `--skip-export-probes`: whether a base model can be exported is not "
+        "checked.",
+        default="off",
+    ),
+    Variable(
+        name="DLM_FORCE_PLAN",
+        kind="dlm",
+        effect="`1` trains although dlm advises against it on this machine; what is impossible is still refused.",
+        default="off",
+    ),
+    Variable(
+        name="DLM_GALLERY_URL",
+        kind="dlm",
+        effect="https address from which `dlm templates list --refresh` fetches the template gallery.",
+    ),
+    Variable(
+        name="NO_COLOR",
+        kind="terminal",
+        effect="Any value turns colours off.",
+        default="colours on terminals that have them",
+    ),
+    Variable(
+        name="TERM",
+        kind="terminal",
+        effect="`dumb` turns colours and progress bars off; progress is then shown as plain lines.",
+    ),
+    Variable(
+        name="COLUMNS",
+        kind="terminal",
+        effect="Width to which help texts are wrapped. Data on standard output is never wrapped.",
+        default="the width of the terminal",
+    ),
+    Variable(
+        name="SHELL",
+        kind="terminal",
+        effect="Shell for `--show-completion` and `--install-completion` when none is named.",
+    ),
+    Variable(
+        name="BASH_COMPLETION_USER_DIR",
+        kind="terminal",
+        effect="Where `--install-completion bash` writes.",
+        default="`$XDG_DATA_HOME/bash-completion`",
+    ),
+    Variable(
+        name="XDG_DATA_HOME",
+        kind="terminal",
+        effect="Parent of the bash completion folder.",
+        default="`~/.local/share`",
+    ),
+    Variable(
+        name="XDG_CONFIG_HOME",
+        kind="terminal",
+        effect="Where `--install-completion` writes for fish and PowerShell.",
+        default="`~/.config`",
+    ),
+    Variable(
+        name="ZDOTDIR",
+        kind="terminal",
+        effect="Where `--install-completion zsh` puts the folder `.zfunc`.",
+        default="your home folder",
+    ),
+    Variable(
+        name="HF_TOKEN",
+        kind="models",
+        effect="Access token of your Hugging Face account, needed for base models with a licence to accept.",
+        default="the login stored by `hf auth login`, if any",
+    ),
+    Variable(
+        name="HF_HOME",
+        kind="models",
+        effect="Folder in which downloaded base models are kept.",
+        default="`~/.cache/huggingface`",
+    ),
+    Variable(
+        name="HF_HUB_OFFLINE",
+        kind="models",
+        effect="`1` forbids downloads; only base models already on this machine are used.",
+        default="off",
+    ),
+    Variable(
+        name="HF_ENDPOINT",
+        kind="models",
+        effect="Address of a mirror to download base models from.",
+        default="the Hugging Face Hub",
+    ),
+    *(
+        Variable(
+            name=name,
+            kind="set",
+            effect="Switches usage reporting or advertising messages of other libraries off. Your own value is kept.",
+            default=f"`{value}`",
+        )
+        for name, value in TELEMETRY_DEFAULTS.items()
+    ),
+    Variable(
+        name="CUBLAS_WORKSPACE_CONFIG",
+        kind="set",
+        effect="Makes matrix products on NVIDIA cards give the same result each time. Your own value is kept.",
+        default="`:4096:8` while training on such a card",
+    ),
+)
+"""Every variable, grouped by kind; names are unique."""

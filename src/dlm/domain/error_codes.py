@@ -1,0 +1,208 @@
+"""The catalogue of error codes: what each means and what to do, the source of ``docs/reference/errors.md``.
+
+A test checks that each code used in the source is listed here and that each one listed is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_CODES = {
+    # document
+    "doc.missing": "There is no file at this path. Check the spelling, or make a document with dlm init.",
+    "doc.not-a-file": "The path names a folder or a device. Give the path of a .dlm text file.",
+    "doc.unreadable": "The file is there and cannot be read. Check its permissions.",
+    "doc.too-large": "Documents of more than 512 MiB are not read. Split it, or name large texts under "
+    "training.sources.",
+    "doc.not-utf8": "The file is not text in the encoding UTF-8; the message gives the first bad place. Save it as "
+    "UTF-8.",
+    "doc.bom": "The file begins with an invisible mark that some editors write. It is ignored; save without it.",
+    "doc.nul": "The file holds NUL characters, which text never does. Check that it is the right file.",
+    "doc.no-path": "The document was made in memory and has no file. Give save() a path.",
+    "doc.no-frontmatter": "A document begins with its settings between two lines of ---. Add them, or start with "
+    "dlm init.",
+    "doc.open-frontmatter": "The settings begin with --- and never end. Write a second --- line below them.",
+    "doc.header-too-large": "The settings are far longer than settings can be, so the closing --- probably stands too "
+    "low. Move it up.",
+    "doc.yaml": "The settings are not valid YAML. Look at the named place for a missing colon, quote or blank.",
+    "doc.yaml-shape": "The settings must be lines of the form key: value.",
+    "doc.yaml-alias": "Anchors and aliases of YAML are not read. Write the value out, or quote it.",
+    "doc.yaml-tag": "Type marks of YAML beginning with ! are not read. Remove the mark, or quote the value.",
+    "doc.yaml-depth": "The settings are nested deeper than any setting goes. Remove the extra levels.",
+    "doc.duplicate-key": "The same setting is written twice, and only one can hold. Remove one.",
+    "doc.unknown-key": "There is no setting of this name at this place. Check spelling and indentation.",
+    "doc.missing-key": "A required setting is not there. Add it.",
+    "doc.bad-value": "A setting has a value of the wrong kind or out of its range. The message says what fits.",
+    "doc.conflict": "Two settings are fine alone and impossible together. Change one of them.",
+    "doc.adapter-name": "Adapter names are 1 to 32 small letters, digits and _, start with a letter, and are not "
+    "'default' or 'versions'.",
+    "doc.version-newer": "The document was written for a newer dlm. Update dlm.",
+    "doc.version-unknown": "Versions of the format start at 1. Correct dlm_version or remove the line.",
+    "doc.fence": "A line that opens a section, such as ::instruction::, is not written as it must be. "
+    "To keep it as ordinary text, indent it.",
+    "doc.near-fence": "A line looks like the start of a section but has extra blanks, so it was read as text. "
+    "Remove the blanks if a section was meant.",
+    "doc.open-code": "A code block was opened and never closed, so everything below it would count as code. Close it.",
+    "doc.dialogue": "Questions and answers, or prompts with chosen and rejected answers, are out of order or "
+    "incomplete. The message names the line that is missing or misplaced.",
+    "doc.empty-answer": "There is no text below a heading such as ### A. Write some, or remove the group.",
+    "doc.near-header": "A line looks like ### Q or ### A but is read as ordinary text. Write it exactly so, inside an "
+    "::instruction:: section, if it was meant as one.",
+    "doc.mark": "The comment that says which tool wrote a section was changed by hand and cannot be read. Remove it.",
+    "doc.mark-misplaced": "A comment of dlm stands where it has no meaning and was read as text. Remove it.",
+    "doc.route": "A section names an adapter that the document does not declare. Declare it under training.adapters, "
+    "or remove the #name.",
+    "doc.too-many-faults": "The document has more problems than are listed. Correct the first ones and try again.",
+    "doc.edit": "A change was asked for that does not fit the document: an unknown section or a wrong key.",
+    "doc.generated": "Text made by a tool would have opened or ended a section of its own, so it was not put into the "
+    "document.",
+    "config.value": "A setting was given a value of the wrong kind or out of its range. The message says what fits.",
+    "migrate.differs": "The settings are written so unusually that dlm cannot rewrite them safely; the file was left "
+    "alone. Update them by hand.",
+    # command line
+    "cli.usage": "The command line has an unknown word, a missing argument or a value out of range. "
+    "The command's --help shows what can be written.",
+    "cli.verbose-and-quiet": "--verbose asks for more messages and --quiet for fewer. Keep one of them.",
+    "cli.unknown-shell": "Tab completion exists for bash, zsh, fish and PowerShell. Name one of them.",
+    "init.template-with-media": "A template is a text document, so it cannot be combined with --multimodal or --audio.",
+    "prompt.empty-question": "Nothing was asked. Write the question in quotation marks or send it on standard input.",
+    "prompt.not-text": "What arrived on standard input is not text in the expected encoding. Save it as UTF-8.",
+    "templates.unsigned-without-refresh": "--accept-unsigned is about a gallery being fetched. Add --refresh.",
+    "templates.empty": "No template could be found, not even the ones that come with dlm. Install dlm again.",
+    "migrate.io": "The document could not be read or written. Check its path and your permissions.",
+    # store
+    "store.locked": "Another dlm command is working on this document. Wait for it to finish, or stop it.",
+    "store.lock-stale": "An earlier command was killed before it could tidy up. Nothing is lost: run yours again "
+    "with --break-lock.",
+    "store.lock-lost": "Another process broke this command's lock and took the document's store over. "
+    "Wait for the other one to finish, then run yours again.",
+    "store.manifest-corrupt": "The store's manifest.json was damaged or edited by hand. Put back a backup, or move the "
+    "file aside and train again; trained versions stay on disk.",
+    "store.manifest-newer": "A newer dlm wrote this store. Upgrade dlm to read it.",
+    "store.pointer-escape": "The file that names the live adapter points outside the store, which dlm never writes. "
+    "Follow the hint to point it at the last good version.",
+    "store.pointer-broken": "The file that names the live adapter names none that is there. Follow the hint to point "
+    "it at the last good version.",
+    "store.bad-id": "Something that is not a document id was used as one. The id stands at the top of the document.",
+    "store.bad-adapter-name": "Adapter names are small letters, digits and _, start with a letter, and are not "
+    "'default' or 'versions'.",
+    "store.bad-log-name": "Log names are letters, digits, '.', '_' and '-'. Choose another name.",
+    "store.wrong-document": "A record of one document was about to be written into another one's store. "
+    "This is a fault of the program that called dlm.",
+    "store.version-empty": "Training ended without writing an adapter, so there is nothing to keep. "
+    "Run it again with -v and report it.",
+    "store.version-corrupt": "A file of the trained adapter was damaged. Go back to an earlier version, or train again "
+    "with --fresh.",
+    "store.not-a-file": "A new adapter version holds a link or a device. Only ordinary files and folders are kept.",
+    "store.not-empty": "The store holds training results and is not removed by itself. Delete its folder if you "
+    "mean to.",
+    "store.not-text": "A file of the store is not UTF-8 text any more, so it was damaged. Put back a backup of it.",
+    "store.summary-corrupt": "The summary of a training run was damaged. The adapter is not affected; delete the file.",
+    "store.unreadable": "A file of the store cannot be read. Check its permissions and that its disk is present.",
+    "lock.unreadable": "dlm.lock, the record of the last run's circumstances, was damaged or comes from a newer dlm. "
+    "Train with --update-lock to write a new one.",
+    "lock.drift": "Something that changes results differs from the last run, such as the base model or torch. "
+    "--update-lock accepts the change, --ignore-lock goes on once.",
+    "license.not-accepted": "The base model may be used only after you accept its licence. Read it, then run the "
+    "command with --i-accept-license.",
+    "home.empty": "The home folder was given as empty text, often from an unset variable. Name a folder.",
+    "home.unknown": "The system does not say where your home folder is. Name a folder with --home.",
+    "store.io": "The disk reported an error while reading or writing. Check that it is present and healthy.",
+    "disk.full": "The disk has no room left. Free some space and run the command again; nothing earlier is lost.",
+    "disk.read-only": "The folder cannot be written to. Change its permissions, or choose another one with --home.",
+    # base models
+    "base.unknown": "The name in base_model is neither a key of the registry, nor hf:<org>/<name>, nor path:<folder>. "
+    "Check the spelling.",
+    "base.refused": "This base is listed but cannot be used; the message says why. Choose another one.",
+    "base.offline": "The base model is not on this machine and cannot be fetched now. Connect to the internet and "
+    "run it again, or point base_model at a local folder with path:.",
+    "base.folder-missing": "The folder after path: in base_model is not there. Check the path.",
+    "base.not-a-model": "The folder holds no config.json, so it is not a model folder. Point path: at the folder that "
+    "holds config.json, the tokenizer and model.safetensors.",
+    "base.is-adapter": "The folder or repository holds a LoRA adapter, not a whole model. Name the model it was "
+    "trained on.",
+    "base.no-weights": "There are no weights in safetensors format. Name a version of the model that has "
+    "model.safetensors.",
+    "base.unsafe-weights": "The weights are in a format that can run code when it is loaded, so they are not touched. "
+    "Look for a version with model.safetensors.",
+    "base.remote-code": "The model asks to run program code that comes with it, which dlm never does. Choose another "
+    "model.",
+    "base.quantised": "The weights are already compressed and cannot be trained as they are. Name the uncompressed "
+    "original.",
+    "base.no-tokenizer": "The model has no tokenizer, the part that cuts text into pieces. Copy the tokenizer files of "
+    "the original model into the folder.",
+    "base.no-chat-template": "The model continues text but knows no conversation. Choose the variant whose name ends "
+    "in Instruct, Chat or it.",
+    "base.architecture": "The model is not of a kind that continues text. Choose a text chat model.",
+    "base.media": "The model reads pictures or sound. Such models are supported only from the registry.",
+    "base.mismatch": "The files found belong to another kind of model than expected. Remove the folder named in the "
+    "message and run the command again.",
+    "base.incomplete": "A weight file of the model is missing. Run the command again while connected.",
+    "base.damaged": "A weight file is cut off or not a weight file at all. Delete it and run the command again.",
+    "base.bad-file": "A settings file of the model cannot be read. Fetch the model again or repair the file.",
+    "base.bad-row": "A model's description contradicts itself, for example a size of zero. Check its config.json or "
+    "choose another base.",
+    "base.bad-revision": "What a document's store has noted as the version of its base is none. Train with --fresh.",
+    "base.package-damaged": "An installed package with weights cannot be used. Install it again.",
+    "base.gated-on-hub": "The Hub gives this model only to people who accepted its terms there. Accept them on the "
+    "model's page, then log in with hf auth login or set HF_TOKEN.",
+    "base.not-allowed": "The Hub refused access to the model. Log in, or use a token that may read it.",
+    "base.not-found": "The Hub has no model of this name, or it is private. Check the spelling, or log in.",
+    "base.revision-missing": "The exact version of the model that was noted is gone from the Hub. Choose another base "
+    "or use a local copy with path:.",
+    "base.commit-mismatch": "The Hub or a mirror offered another version than the one asked for. If HF_ENDPOINT names "
+    "a mirror, unset it.",
+    "base.hub-failed": "Fetching from the Hub failed half-way. Run the command again.",
+    "base.cache-unusable": "The folder for downloaded models cannot be used. Check the disk, or move the folder with "
+    "HF_HOME.",
+    # new documents and templates
+    "init.exists": "There is a file with this name already. Choose another name, or overwrite it with --force.",
+    "init.not-a-file": "The path names a folder or a device. Give the path of a document, such as notes.dlm.",
+    "init.wrong-modality": "The base model does not read pictures or sound as the new document asks for. "
+    "Leave --base out to get one that does.",
+    "templates.unknown": "No template has this name. dlm templates list shows the names.",
+    "templates.invalid": "A file of the template is missing or not as it must be, so it is not used. "
+    "Choose another template, or fetch the gallery again.",
+    "templates.cache-corrupt": "The fetched gallery was damaged on disk. Remove the folder named in the message; "
+    "the templates that come with dlm still work.",
+    "minisign.key": "The file is not a minisign public key. It must hold a comment line and one line of base64.",
+    "minisign.signature": "The file is not a minisign signature, so it proves nothing about who made the data.",
+    "http.insecure": "Only https addresses are fetched, because anybody on the way could change the rest.",
+    "http.redirects": "The address sends the request on too many times. Use the address where it ends.",
+    "http.too-large": "The answer is larger than anything this kind of file needs, so it was not read to the end.",
+    "http.encoding": "The server compresses its answer without being asked, which is not read.",
+    "http.missing": "The server has no such file. Check the address.",
+    "http.status": "The server could not answer. Try again later.",
+    "http.unreachable": "The server cannot be reached. Check the address and the connection.",
+    # hardware
+    "hardware.does-not-fit": "Training this base would take more memory than the machine has. Follow the hint: shorter "
+    "rows or a smaller base usually fit.",
+    "hardware.no-bf16": "The document asks for the number format bf16, which this processor or graphics card does not "
+    "have. Remove training.precision and dlm chooses one that works.",
+    "hardware.no-fp16": "The number format fp16 cannot be trained on a processor alone. Remove training.precision and "
+    "dlm chooses one that works.",
+    "hardware.qlora-needs-cuda": "QLoRA keeps the base in 4 bits, which works on NVIDIA graphics cards only. "
+    "Set training.adapter: lora.",
+    "hardware.qlora-needs-bitsandbytes": "QLoRA needs the package bitsandbytes. Install it with pip install 'dlm[cuda]', "
+    "or set training.adapter: lora.",
+    "hardware.optimizer-needs-cuda": "8-bit optimizers need an NVIDIA graphics card and the package bitsandbytes. "
+    "Set training.optimizer: adamw_torch.",
+    "hardware.media-needs-gpu": "Models that see or hear train only on a large enough graphics card. Choose a text base "
+    "or another machine.",
+    "hardware.multi-gpu": "Training on several devices works with NVIDIA graphics cards only. Leave --gpus out.",
+    "hardware.mixed-gpus": "The chosen graphics cards are of different generations and would give different results. "
+    "Name cards of one kind.",
+    "hardware.world-size": "Training was started with fewer than one process. Check the launcher's settings.",
+    "hardware.adapters-do-not-fit": "The document's qlora adapters together take more graphics memory than there is. "
+    "Lower lora_r, or train fewer adapters.",
+    "prompt.mlx-unavailable": "MLX runs on Macs with Apple silicon, with two packages installed; the message says what "
+    "is missing. Use --backend pytorch.",
+    "disk.preflight": "The disk has too little free space for the files a training run writes. Free some, or set "
+    "DLM_HOME to a folder on a larger disk.",
+    "base.bad-config": "The config.json of the base lacks a size or states an impossible one. Fetch the model again, or "
+    "choose another.",
+}
+
+ERROR_CODES: Mapping[str, str] = MappingProxyType(_CODES)
+"""Code → one or two sentences for a person who has just met it."""

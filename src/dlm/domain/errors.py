@@ -1,0 +1,188 @@
+"""Every error dlm raises on purpose, in one tree.
+
+    DlmError                 code, message, hint, place, details
+    ├─ UsageError            a call that cannot mean anything (exit 2)
+    ├─ DocumentError         a bad ``.dlm`` file; carries every fault of it at once
+    ├─ ConfigError           values that are well formed and impossible together
+    ├─ BaseModelError        unknown, offline, incompatible base model
+    │  └─ LicenseError       a gated base whose licence was not accepted
+    ├─ HardwareError         no plan fits this machine
+    ├─ TrainingError         nothing to learn, diverged, out of memory
+    │  ├─ ResumeError        a saved training state that cannot be continued
+    │  └─ Interrupted        stopped on request; a checkpoint was kept (exit 130)
+    ├─ InferenceError        no adapter yet, broken adapter
+    ├─ StoreError            locked, corrupt, unreadable
+    │  └─ DiskError          no room, read-only
+    ├─ LockDriftError        ``dlm.lock`` disagrees with this run
+    ├─ InitError             a document that cannot be created
+    ├─ TemplateError         unknown or invalid template
+    ├─ NetworkError          an address that is refused, missing or out of reach
+    ├─ MigrationError        a document that cannot be migrated
+    └─ MissingExtra          an optional package is needed; names the install command
+
+Each error names a ``code`` from :mod:`dlm.domain.error_codes`. Adapters translate foreign exceptions into this tree
+with ``raise … from exc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+
+
+@attrs.frozen
+class Place:
+    """Where in a file something is; lines and columns count from 1."""
+
+    path: str | None = None
+    line: int | None = None
+    col: int | None = None
+
+    def __str__(self) -> str:
+        parts = [self.path or "<text>"]
+        if self.line is not None:
+            parts.append(str(self.line))
+            if self.col is not None:
+                parts.append(str(self.col))
+        return ":".join(parts)
+
+
+@attrs.frozen
+class Fault:
+    """One problem of a document: where, what is wrong, what to write instead."""
+
+    code: str
+    message: str
+    line: int | None = None
+    col: int | None = None
+    hint: str | None = None
+
+    def render(self, path: str | None) -> str:
+        """Give ``path:line:col: message`` with as much of the place as is known."""
+        return f"{Place(path, self.line, self.col)}: {self.message}"
+
+
+class DlmError(Exception):
+    """Base of all errors of dlm.
+
+    Args:
+        code: slug listed in ``docs/reference/errors.md``.
+        message: what happened, to which thing, with the values.
+        hint: the next command or edit.
+        place: position in a file, when there is one.
+        details: machine-readable extras.
+    """
+
+    subject: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        place: Place | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.place = place
+        self.details: Mapping[str, Any] = dict(details or {})
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class UsageError(DlmError):
+    """A call or command line that cannot mean anything."""
+
+    subject = "usage"
+    exit_code = 2
+
+    def __init__(self, code: str, message: str, *, subject: str | None = None, hint: str | None = None) -> None:
+        super().__init__(code, message, hint=hint)
+        if subject is not None:
+            self.subject = subject  # type: ignore[misc]  # each command keeps its own subject for its misuse
+
+
+class DocumentError(DlmError):
+    """A document that cannot be read. ``faults`` lists every problem found, in file order."""
+
+    subject = "parse"
+
+    def __init__(self, faults: Sequence[Fault], *, path: str | None = None) -> None:
+        self.faults = tuple(faults)
+        self.path = path
+        first = self.faults[0]
+        super().__init__(
+            first.code, "\n".join(fault.render(path) for fault in self.faults), hint=first.hint, details={"path": path}
+        )
+
+
+class ConfigError(DlmError):
+    subject = "config"
+
+
+class BaseModelError(DlmError):
+    subject = "base_model"
+
+
+class LicenseError(BaseModelError):
+    subject = "license"
+
+
+class HardwareError(DlmError):
+    subject = "doctor"
+
+
+class TrainingError(DlmError):
+    subject = "train"
+
+
+class ResumeError(TrainingError):
+    subject = "resume"
+
+
+class Interrupted(TrainingError):
+    exit_code = 130
+
+
+class InferenceError(DlmError):
+    subject = "inference"
+
+
+class StoreError(DlmError):
+    subject = "store"
+
+
+class DiskError(StoreError):
+    subject = "disk"
+
+
+class LockDriftError(DlmError):
+    subject = "lock"
+
+
+class InitError(DlmError):
+    subject = "init"
+
+
+class NetworkError(DlmError):
+    subject = "network"
+
+
+class TemplateError(DlmError):
+    subject = "templates"
+
+
+class MigrationError(DlmError):
+    subject = "migrate"
+
+
+class MissingExtra(DlmError):
+    subject = "install"

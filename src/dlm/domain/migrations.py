@@ -1,0 +1,261 @@
+"""Bringing older documents up to the current version.
+
+Every read does so in memory, on the nodes of the header, so that faults keep the places of the file. ``migrate_text``
+does the same to the text: it edits the version and the renamed blocks and touches nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import attrs
+
+from dlm.domain.errors import MigrationError, Place
+from dlm.domain.frontmatter import CURRENT_VERSION
+from dlm.domain.frontmatter_edits import line_end, line_start, read_header, set_keys, splice, tight_end
+from dlm.domain.text import FaultList
+from dlm.domain.values import name_of, resolve
+from dlm.domain.yaml_text import Entry, MapNode, Node, ScalarNode
+
+_HYPERPARAMS = ("beta", "learning_rate", "num_epochs")
+_OLD_REFERENCE, _NEW_REFERENCE = "pre_dpo_adapter", "pre_adapter"
+
+
+@attrs.frozen(kw_only=True)
+class Migration:
+    """What bringing a text up to date did. ``steps`` names the steps taken, such as ``1 → 2: …``."""
+
+    from_version: int
+    to_version: int
+    steps: tuple[str, ...]
+    text: str
+
+
+@attrs.frozen
+class _Step:
+    """From one version to the next. A step that only added settings has nothing to change."""
+
+    what: str
+    nodes: Callable[[MapNode], MapNode] | None = None
+    text: Callable[[str], str] | None = None
+
+
+def migrate_nodes(root: MapNode, faults: FaultList) -> tuple[MapNode, int | None]:
+    """Give the header as the current version has it, and the version that is written; None when that is a fault."""
+    version = _version_of(root, faults)
+    if version is None:
+        return _with_version(root), None
+    for number in range(version, CURRENT_VERSION):
+        step = _STEPS[number]
+        root = step.nodes(root) if step.nodes else root
+    return _with_version(root), version
+
+
+def migrate_text(text: str, path: str | None = None) -> Migration:
+    """Give the text of a document as the current version has it: the same bytes except where a step changes them.
+
+    Does not check the settings: parse the text for that.
+
+    Raises:
+        DocumentError: no header, or not YAML.
+        MigrationError: the version is newer than this program, or none there ever was.
+    """
+    faults = FaultList()
+    version = _version_of(read_header(text, path=path).root, faults)
+    if version is None:
+        fault = faults.in_file_order()[0]
+        raise MigrationError(fault.code, fault.message, hint=fault.hint, place=Place(path, fault.line, fault.col))
+    if version == CURRENT_VERSION:
+        return Migration(from_version=version, to_version=version, steps=(), text=text)
+    for number in range(version, CURRENT_VERSION):
+        change = _STEPS[number].text
+        text = change(text) if change else text
+    steps = tuple(f"{number} → {number + 1}: {_STEPS[number].what}" for number in range(version, CURRENT_VERSION))
+    text = set_keys(text, {"dlm_version": CURRENT_VERSION})
+    return Migration(from_version=version, to_version=CURRENT_VERSION, steps=steps, text=text)
+
+
+def _version_of(root: MapNode, faults: FaultList) -> int | None:
+    entry = root.get("dlm_version")
+    if entry is None:
+        return 1
+    value = resolve(entry.value) if isinstance(entry.value, ScalarNode) else entry.value
+    line, col = entry.value.line, entry.value.col
+    if isinstance(value, bool) or not isinstance(value, int):
+        faults.add(
+            "doc.bad-value",
+            f"dlm_version must be a whole number, not {name_of(value)}",
+            line,
+            col,
+            f"Write dlm_version: {CURRENT_VERSION}",
+        )
+        return None
+    if value > CURRENT_VERSION:
+        faults.add(
+            "doc.version-newer",
+            f"the document has version {value}; this dlm reads up to {CURRENT_VERSION}",
+            line,
+            col,
+            "Update dlm, or ask the author for an older version of the document.",
+        )
+        return None
+    if value < 1:
+        faults.add(
+            "doc.version-unknown",
+            f"there is no version {value} to migrate from; versions start at 1",
+            line,
+            col,
+            "Write the version the document was made with, or leave the line out for version 1.",
+        )
+        return None
+    return value
+
+
+def _with_version(root: MapNode) -> MapNode:
+    """Write the current version over the one that is there, so that reading the settings finds a good one."""
+    return attrs.evolve(root, entries=tuple(_current(entry) for entry in root.entries))
+
+
+def _current(entry: Entry) -> Entry:
+    return _revalued(entry, str(CURRENT_VERSION)) if entry.key.value == "dlm_version" else entry
+
+
+def _revalued(entry: Entry, value: str) -> Entry:
+    node = entry.value
+    scalar = ScalarNode(value=value, plain=True, start=node.start, end=node.end, line=node.line, col=node.col)
+    return attrs.evolve(entry, value=scalar)
+
+
+def _renamed(entry: Entry, name: str, value: Node | None = None) -> Entry:
+    return Entry(key=attrs.evolve(entry.key, value=name), value=value or entry.value)
+
+
+def _find_dpo(root: MapNode) -> tuple[Entry, Entry] | None:
+    training = root.get("training")
+    dpo = training.value.get("dpo") if training and isinstance(training.value, MapNode) else None
+    return (training, dpo) if training and dpo else None
+
+
+def _dpo_to_preference(root: MapNode) -> MapNode:
+    found = _find_dpo(root)
+    if found is None:
+        return root
+    training, dpo = found
+    group = training.value
+    assert isinstance(group, MapNode)
+    if group.get("preference"):
+        return root  # both names: the old one is reported as unknown
+    new = _renamed(dpo, "preference", _preference_node(dpo, dpo.value) if isinstance(dpo.value, MapNode) else None)
+    training = attrs.evolve(
+        training, value=attrs.evolve(group, entries=tuple(new if entry is dpo else entry for entry in group.entries))
+    )
+    return attrs.evolve(
+        root, entries=tuple(training if entry.key.value == "training" else entry for entry in root.entries)
+    )
+
+
+def _preference_node(dpo: Entry, node: MapNode) -> MapNode:
+    method = _revalued(_renamed(dpo, "method"), "dpo")
+    hyper = tuple(entry for entry in node.entries if entry.key.value in _HYPERPARAMS)
+    others = (_new_reference(entry) for entry in node.entries if entry.key.value not in _HYPERPARAMS)
+    entries = [method, *others]
+    if hyper:
+        inner = MapNode(
+            entries=hyper, flow=node.flow, start=node.start, end=node.end, line=hyper[0].key.line, col=hyper[0].key.col
+        )
+        entries.append(_renamed(hyper[0], "hyperparams", inner))
+    return attrs.evolve(node, entries=tuple(entries))
+
+
+def _new_reference(entry: Entry) -> Entry:
+    return _revalued(entry, _NEW_REFERENCE) if _has_old_reference(entry) else entry
+
+
+def _has_old_reference(entry: Entry) -> bool:
+    value = entry.value
+    return entry.key.value == "reference" and isinstance(value, ScalarNode) and value.value == _OLD_REFERENCE
+
+
+def _rewrite_dpo(text: str) -> str:
+    found = _find_dpo(read_header(text).root)
+    if found is None:
+        return text
+    training, dpo = found
+    group = training.value
+    if isinstance(group, MapNode) and group.get("preference"):
+        return text
+    comments: list[str] = []
+    if isinstance(dpo.value, MapNode):
+        comments = _comments(text, dpo.value) if dpo.value.flow else []
+        text = _rewrite_flow(text, dpo.value) if dpo.value.flow else _rewrite_block(text, dpo, dpo.value)
+    text = splice(text, dpo.key.start, dpo.key.end, "preference")
+    above = line_start(text, dpo.key.start)
+    return splice(text, above, above, "".join(f"{' ' * (dpo.key.col - 1)}{comment}\n" for comment in comments))
+
+
+def _rewrite_block(text: str, dpo: Entry, node: MapNode) -> str:
+    """Move the lines of each setting as they are, its comments above it and beside it included."""
+    pad = " " * (node.entries[0].key.col - 1)
+    start = line_end(text, dpo.key.end)
+    lines = [f"{pad}method: dpo\n"]
+    moved: list[str] = []
+    place, at = 0, start
+    for entry in node.entries:
+        end = line_end(text, tight_end(text, entry.value, entry.key.col))
+        own, at = _with_new_reference(text, entry, at, end), end
+        if entry.key.value in _HYPERPARAMS:
+            place = place if moved else len(lines)
+            moved.append(re.sub(r"(?m)^(?=.)", "  ", own))
+        else:
+            lines.append(own)
+    if moved:
+        lines.insert(place, f"{pad}hyperparams:\n" + "".join(moved))
+    return splice(text, start, at, "".join(lines))
+
+
+def _rewrite_flow(text: str, node: MapNode) -> str:
+    hyper: list[str] = []
+    others = ["method: dpo"]
+    for entry in node.entries:
+        own = _with_new_reference(text, entry, entry.key.start, tight_end(text, entry.value, entry.key.col))
+        (hyper if entry.key.value in _HYPERPARAMS else others).append(own)
+    if hyper:
+        others.append("hyperparams: {" + ", ".join(hyper) + "}")
+    return splice(text, node.start, node.end, "{" + ", ".join(others) + "}")
+
+
+def _comments(text: str, node: MapNode) -> list[str]:
+    """Give the comments between the braces of a mapping over several lines; they are kept above it."""
+    values = [item for entry in node.entries for item in (entry.key, entry.value)]
+    found = re.finditer(r"(?<=\s)#[^\n]*", text[: node.end])
+    return [
+        match[0]
+        for match in found
+        if match.start() > node.start and not any(item.start <= match.start() < item.end for item in values)
+    ]
+
+
+def _with_new_reference(text: str, entry: Entry, start: int, end: int) -> str:
+    if not _has_old_reference(entry):
+        return text[start:end]
+    value = text[entry.value.start : entry.value.end].replace(_OLD_REFERENCE, _NEW_REFERENCE)
+    return text[start : entry.value.start] + value + text[entry.value.end : end]
+
+
+_STEPS = {
+    1: _Step("training.dpo becomes training.preference", _dpo_to_preference, _rewrite_dpo),
+    2: _Step("training.cpt exists"),
+    3: _Step("training.adapters and #name suffixes exist"),
+    4: _Step("training.precision exists"),
+    5: _Step("training.sources exists"),
+    6: _Step("marks of harvested sections exist"),
+    7: _Step("training.gate exists"),
+    8: _Step("training.cache exists"),
+    9: _Step("image sections exist"),
+    10: _Step("audio sections exist"),
+    11: _Step("training.audio exists"),
+    12: _Step("more base models are known"),
+    13: _Step("marks of mined preferences exist"),
+    14: _Step("marks of synthesized sections exist"),
+}

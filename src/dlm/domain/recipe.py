@@ -1,0 +1,164 @@
+"""Choosing the knobs a document leaves out. What the document sets is obeyed to the letter."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import attrs
+
+from dlm.domain.base_models import BaseSpec
+from dlm.domain.choice import Choice
+from dlm.domain.errors import ConfigError
+from dlm.domain.frontmatter import Frontmatter
+from dlm.domain.training import Recipe
+
+T = TypeVar("T")
+
+SET = "set in the document"
+
+SMALL_BASE = 1_000_000_000
+"""Weights below which a base needs firm steps: it has little room between not learning and learning."""
+
+TARGET_STEPS = 240
+"""Optimiser steps within which a short document settles on SmolLM2-135M with a rate of 1e-3 (``docs/log.md``)."""
+
+MAX_EPOCHS, MIN_EPOCHS = 40, 3
+BATCH_ROWS = 8
+STOP_LOSS = 0.03
+"""Mean loss of an epoch, nats per token, at which every answer of a document has been seen to come back whole."""
+
+HOLD_OUT_FROM = 100
+"""Rows from which a tenth is held out. Below that each row is something the writer wants learned."""
+
+
+@attrs.frozen(kw_only=True)
+class Material:
+    """What there is to learn: rows by kind."""
+
+    n_prose: int
+    n_instruction: int
+
+    @property
+    def n_rows(self) -> int:
+        return self.n_prose + self.n_instruction
+
+    @property
+    def prose_share(self) -> float:
+        return self.n_prose / self.n_rows if self.n_rows else 0.0
+
+
+def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, *, seed: int | None = None) -> Recipe:
+    """Decide every knob of a run.
+
+    Raises:
+        ConfigError: GaLore, which trains whole weight matrices and cannot train an adapter.
+    """
+    _refuse_galore(frontmatter.training.optimizer)
+    knob = _Knobs(frontmatter)
+    rank = knob("lora_r", 16, "enough room for a document on a small base, still a small file")
+    batch = _batch_rows(frontmatter)
+    epochs = _epochs(knob, material, batch.value)
+    return Recipe(
+        adapter=knob("adapter", "lora", "the smallest and fastest adapter"),
+        lora_r=rank,
+        lora_alpha=knob("lora_alpha", 2 * rank.value, "twice the rank, the usual scale of two"),
+        lora_dropout=knob("lora_dropout", 0.0, "no dropout: the document is to be learned, and steps are faster"),
+        target_modules=knob("target_modules", "auto", "all linear layers except the output head"),
+        sequence_len=_sequence_len(frontmatter, spec),
+        learning_rate=knob("learning_rate", *_rate(spec)),
+        num_epochs=epochs,
+        optimizer=knob("optimizer", "adamw_torch", "exact AdamW; its state is small for an adapter"),
+        lr_scheduler=_schedule(knob, frontmatter, material),
+        warmup_ratio=knob("warmup_ratio", 0.05, "a short rise, then full speed"),
+        stop_loss=_stop_loss(knob, material),
+        batch_rows=batch,
+        anchor_weight=Choice(1.0, "ordinary answers weigh as much as the document's"),
+        anchor_rows=Choice(4, "ordinary questions in each step"),
+        seed=frontmatter.training.seed if seed is None else seed,
+    )
+
+
+class _Knobs:
+    """Gives a knob as the document set it, or as we choose it."""
+
+    def __init__(self, frontmatter: Frontmatter) -> None:
+        self._frontmatter = frontmatter
+
+    def is_set(self, name: str) -> bool:
+        return self._frontmatter.is_explicit(f"training.{name}")
+
+    def __call__(self, name: str, value: Any, reason: str) -> Choice[Any]:
+        if self.is_set(name):
+            return Choice(getattr(self._frontmatter.training, name), SET)
+        return Choice(value, reason)
+
+
+def _rate(spec: BaseSpec) -> tuple[float, str]:
+    if spec.params < SMALL_BASE:
+        return 1e-3, "a small base needs firm steps to learn new facts"
+    return 4e-4, "a larger base learns the same from gentler steps"
+
+
+def _batch_rows(frontmatter: Frontmatter) -> Choice[int]:
+    training = frontmatter.training
+    micro, accumulate = training.micro_batch_size, training.grad_accum
+    if micro == "auto" and accumulate == "auto":
+        return Choice(BATCH_ROWS, "several rows a step smooth the way, more would mean fewer steps")
+    rows = (BATCH_ROWS if micro == "auto" else micro) * (1 if accumulate == "auto" else accumulate)
+    return Choice(rows, "micro_batch_size × grad_accum, set in the document")
+
+
+def _epochs(knob: _Knobs, material: Material, batch_rows: int) -> Choice[int]:
+    steps = max(1, math.ceil(material.n_rows / batch_rows))
+    wanted = max(MIN_EPOCHS, min(MAX_EPOCHS, math.ceil(TARGET_STEPS / steps)))
+    reason = f"{material.n_rows} rows make {steps} steps an epoch; short documents need many passes, long ones few"
+    return knob("num_epochs", wanted, reason)
+
+
+def _stop_loss(knob: _Knobs, material: Material) -> Choice[float | None]:
+    if knob.is_set("num_epochs"):
+        return Choice(None, "num_epochs is set in the document")
+    return Choice(STOP_LOSS, "stops as soon as the document is known")
+
+
+def _sequence_len(frontmatter: Frontmatter, spec: BaseSpec) -> Choice[int]:
+    wanted = frontmatter.training.sequence_len
+    if wanted > spec.context_limit:
+        return Choice(spec.context_limit, f"{spec.key} reads at most {spec.context_limit} tokens")
+    return Choice(wanted, SET if frontmatter.is_explicit("training.sequence_len") else "default")
+
+
+def _schedule(knob: _Knobs, frontmatter: Frontmatter, material: Material) -> Choice[str]:
+    """``training.cpt.schedule``: mostly-prose documents end at a tenth of the rate instead of zero."""
+    schedule = frontmatter.training.cpt.schedule
+    if schedule == "dapt" or (schedule == "auto" and material.prose_share > 0.7 and not knob.is_set("lr_scheduler")):
+        return Choice("cosine_with_min_lr", f"{material.prose_share:.0%} of the rows are prose")
+    return knob("lr_scheduler", "cosine", "falls smoothly to zero")
+
+
+def _refuse_galore(optimizer: str) -> None:
+    if optimizer.startswith("galore"):
+        raise ConfigError(
+            "config.galore-adapter",
+            f"training.optimizer is {optimizer}, which projects the gradients of whole weight matrices; an adapter has "
+            "only small ones",
+            hint="Use adamw_torch, or adamw_bnb_8bit on a CUDA machine.",
+        )
+
+
+def held_out_fraction(material: Material) -> Choice[float]:
+    """Give the share of rows kept for evaluation."""
+    if material.n_rows < HOLD_OUT_FROM:
+        return Choice(0.0, f"{material.n_rows} rows: each is something to learn, none is held out")
+    return Choice(0.1, "one row in ten is held out to watch for overfitting")
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """Give knob → value and reason."""
+    record: dict[str, Any] = {"seed": recipe.seed}
+    for field in attrs.fields(Recipe):
+        choice = getattr(recipe, field.name)
+        if isinstance(choice, Choice):
+            record[field.name] = {"value": choice.value, "reason": choice.reason}
+    return record

@@ -1,0 +1,99 @@
+"""Training rows: what a document's sections become before any tokenizer sees them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import attrs
+
+RowKind = Literal["prose", "instruction", "preference", "image", "audio"]
+Role = Literal["system", "user", "assistant"]
+
+VALIDATION_FRACTION = 0.1
+"""Share of rows held out for evaluation."""
+
+
+@attrs.frozen
+class Turn:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One training example.
+
+    Args:
+        kind: which sections it comes from; decides which of the text fields are set.
+        section_id: id of the section (16 hex), or ``replay:<id>:<last seen>``.
+        sub: index of the row inside its section, from 0.
+        line: line of the file where it starts, for messages; 0 when it has none.
+        text: prose text, or a media caption.
+        turns: instruction only: one user turn, then one assistant turn. Never a system turn: the system prompt belongs
+            to the job.
+        prompt, chosen, rejected: preference only.
+        is_probe: the pair was marked ``### Q !probe``.
+        weight: how often the row counts; whole copies plus a drawn fraction.
+    """
+
+    kind: RowKind
+    section_id: str
+    sub: int = 0
+    line: int = 0
+    text: str = ""
+    turns: tuple[Turn, ...] = ()
+    prompt: str = ""
+    chosen: str = ""
+    rejected: str = ""
+    is_probe: bool = False
+    adapter: str | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    weight: float = 1.0
+
+    @property
+    def question(self) -> str:
+        """The user's words of an instruction row."""
+        return self.turns[0].content
+
+    @property
+    def answer(self) -> str:
+        """The assistant's words of an instruction row."""
+        return self.turns[-1].content
+
+
+@attrs.frozen
+class Split:
+    """Rows to optimise and rows to evaluate; a row is on exactly one side."""
+
+    train: tuple[Row, ...]
+    validation: tuple[Row, ...]
+
+
+def split_draw(seed: int, row: Row) -> int:
+    """Give the 64-bit number that decides the side of a row.
+
+    First 8 bytes, big endian, of ``sha256(seed NUL section_id NUL sub)``: adding sections never moves existing rows.
+    """
+    key = f"{seed}\0{row.section_id}\0{row.sub}".encode()
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big")
+
+
+def split_rows(rows: Iterable[Row], seed: int, fraction: float = VALIDATION_FRACTION) -> Split:
+    """Divide rows into training and validation by their draw.
+
+    When every row would be held out, the row with the largest draw goes back to training, so there is always one.
+    """
+    limit = int(fraction * 2**64)
+    train: list[Row] = []
+    held: list[Row] = []
+    for row in rows:
+        (held if split_draw(seed, row) < limit else train).append(row)
+    if not train and held:
+        back = max(held, key=lambda row: split_draw(seed, row))
+        held.remove(back)
+        train.append(back)
+    return Split(tuple(train), tuple(held))

@@ -1,0 +1,44 @@
+"""Learning-rate schedules as pure functions of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Schedule:
+    """A schedule over ``total`` optimiser steps.
+
+    Args:
+        kind: ``cosine``, ``linear``, ``constant`` or ``cosine_with_min_lr``.
+        warmup: steps of linear rise to the peak.
+        floor: share of the peak that ``cosine_with_min_lr`` ends at.
+    """
+
+    kind: str
+    total: int
+    warmup: int
+    floor: float = 0.0
+
+    def factor(self, step: int) -> float:
+        """Give the share of the peak rate at ``step`` (from 0). The first step is never at rate zero."""
+        if step < self.warmup:
+            return (step + 1) / (self.warmup + 1)
+        if step >= self.total:
+            return self.floor if self.kind != "constant" else 1.0
+        return _SHAPES[self.kind]((step - self.warmup) / max(1, self.total - self.warmup), self.floor)
+
+
+def _cosine(done: float, floor: float) -> float:
+    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+_SHAPES: Mapping[str, Callable[[float, float], float]] = {
+    "cosine": _cosine,
+    "cosine_with_min_lr": _cosine,
+    "linear": lambda done, floor: 1.0 - done,
+    "constant": lambda done, floor: 1.0,
+}

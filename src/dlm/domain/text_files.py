@@ -1,0 +1,66 @@
+"""Reading and replacing one file: the domain's single stated exception to "no I/O".
+
+It exists so that ``Document.load`` / ``.save`` stay one line in a notebook, and so that every atomic write of the
+project goes through the same code.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from dlm.domain.errors import DiskError, StoreError
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Replace ``path`` with ``data`` so that a crash at any point leaves the old file or the new one, whole.
+
+    Writes the sibling ``<name>.tmp.<pid>.<8 hex>``, flushes it to disk, renames it over the target, flushes the folder.
+
+    Args:
+        mode: permission bits of the new file; an existing file's bits are kept when None.
+
+    Raises:
+        DiskError: no room, read-only, no permission.
+    """
+    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        if mode is None and path.exists():
+            mode = path.stat().st_mode & 0o777
+        with temporary.open("xb") as file:
+            if mode is not None:
+                temporary.chmod(mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as exc:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(exc, path) from exc
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk. Windows cannot open folders; there the rename itself is durable enough."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def disk_error(exc: OSError, path: Path) -> StoreError:
+    """Translate an operating-system error about ``path`` into ours."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError("disk.full", f"no room left while writing {path}", hint="Free some space and run it again.")
+    if exc.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return DiskError(
+            "disk.read-only",
+            f"{path} cannot be written: {exc.strerror}",
+            hint="Choose a folder you may write to; --home moves the store.",
+        )
+    return StoreError("store.io", f"{path}: {exc.strerror or exc}", hint="Check that the disk is present and healthy.")

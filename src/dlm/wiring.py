@@ -1,0 +1,350 @@
+"""The composition root: the one module that knows both the use cases and the concrete adapters.
+
+Every port can be replaced through :class:`Workspace`'s arguments; nothing is global, and nothing heavy is imported
+before the call that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlm.domain.events import Emit, ignore
+from dlm.domain.home import resolve_home
+
+if TYPE_CHECKING:
+    from dlm.app.doctor import DoctorReport
+    from dlm.app.init import InitResult
+    from dlm.app.migrate import MigrationResult
+    from dlm.app.show import ShowReport
+    from dlm.app.templates import RefreshResult
+    from dlm.domain.document import Document
+    from dlm.domain.events import Event
+    from dlm.domain.exam import Exam
+    from dlm.domain.inference import InferencePlan
+    from dlm.domain.lock import LockMode
+    from dlm.domain.report import RunReport
+    from dlm.domain.templates import TemplateMeta
+    from dlm.ports.clock import Clock
+    from dlm.ports.gallery import GalleryPort
+    from dlm.ports.generator import GeneratorPort
+    from dlm.ports.hardware import HardwareProbe
+    from dlm.ports.registry import RegistryPort
+    from dlm.ports.store import StorePort
+    from dlm.ports.trainer import TrainerPort
+
+PLUGIN_GROUPS = ("dlm.trainers", "dlm.exporters", "dlm.registries", "dlm.shares", "dlm.judges", "dlm.teachers")
+"""Entry points through which other packages add adapters."""
+
+_FORCE = "DLM_FORCE_PLAN"
+_GALLERY_URL = "DLM_GALLERY_URL"
+
+
+class Workspace:
+    """dlm on one home folder. Threads may share one; trainings of different documents do not wait for each other's
+    stores, only for the loaded base.
+
+    Args:
+        home: store root; ``$DLM_HOME`` or ``~/.dlm`` when None. Nothing is created before something is saved.
+        store, registry, hardware, trainer, generator, gallery, clock: replace an adapter by your own.
+        environ: where settings are read from; the process environment when None.
+    """
+
+    def __init__(
+        self,
+        home: str | Path | None = None,
+        *,
+        store: StorePort | None = None,
+        registry: RegistryPort | None = None,
+        hardware: HardwareProbe | None = None,
+        trainer: TrainerPort | None = None,
+        generator: GeneratorPort | None = None,
+        gallery: GalleryPort | None = None,
+        clock: Clock | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environ = os.environ if environ is None else environ
+        self.home = resolve_home(home, self._environ)
+        self._store = store
+        self._registry = registry
+        self._hardware = hardware
+        self._trainer = trainer
+        self._generator = generator
+        self._gallery = gallery
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"Workspace(home={str(self.home)!r})"
+
+    # Ports: the given one, or the real adapter, made at first use.
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Time and ids."""
+        if self._clock is not None:
+            return self._clock
+        from dlm.adapters.system_clock import SystemClock
+
+        return SystemClock()
+
+    @cached_property
+    def store(self) -> StorePort:
+        """Where adapters are kept."""
+        if self._store is not None:
+            return self._store
+        from dlm.adapters.filesystem import FileStore
+
+        return FileStore(self.home, self.clock)
+
+    @cached_property
+    def hardware(self) -> HardwareProbe:
+        """The machine."""
+        if self._hardware is not None:
+            return self._hardware
+        from dlm.adapters.hardware import TorchHardwareProbe
+
+        return TorchHardwareProbe()
+
+    @cached_property
+    def registry(self) -> RegistryPort:
+        """Base models, looked for in the order folder, installed package, local Hub cache, Hub."""
+        if self._registry is not None:
+            return self._registry
+        from dlm.adapters.folder_base import FolderBaseSource
+        from dlm.adapters.hub import HubCacheSource, HubDownloadSource, HubModelLookup
+        from dlm.adapters.registry import ChainRegistry
+        from dlm.adapters.weight_package import WeightPackageSource
+
+        sources = (
+            FolderBaseSource(),
+            WeightPackageSource(home=self.home),
+            HubCacheSource(self._environ),
+            HubDownloadSource(self._environ),
+        )
+        return ChainRegistry(sources=sources, hub=HubModelLookup(self.home, self._environ), home=self.home)
+
+    @cached_property
+    def gallery(self) -> GalleryPort:
+        """Templates."""
+        if self._gallery is not None:
+            return self._gallery
+        from dlm import __version__
+        from dlm.adapters.gallery.gallery import Gallery
+        from dlm.adapters.http.client import HttpxClient
+        from dlm.adapters.minisign.verifier import NaclVerifier
+
+        return Gallery(
+            home=self.home,
+            http=HttpxClient(),
+            verifier=NaclVerifier(),
+            clock=self.clock,
+            dlm_version=__version__,
+            url=self._environ.get(_GALLERY_URL) or None,
+        )
+
+    @cached_property
+    def _bases(self) -> Any:
+        from dlm.adapters.torch.bases import TorchBases
+
+        return TorchBases()
+
+    @cached_property
+    def trainer(self) -> TrainerPort:
+        """Fits adapters."""
+        if self._trainer is not None:
+            return self._trainer
+        from dlm.adapters.torch.trainer import TorchTrainer
+
+        return TorchTrainer(self._bases)
+
+    @cached_property
+    def generator(self) -> GeneratorPort:
+        """Answers questions."""
+        if self._generator is not None:
+            return self._generator
+        from dlm.adapters.torch.generator import TorchGenerator
+
+        return TorchGenerator(self._bases)
+
+    # What a person can do.
+
+    def init(
+        self,
+        path: str | Path,
+        *,
+        base: str | None = None,
+        template: str | None = None,
+        kind: Literal["text", "multimodal", "audio"] = "text",
+        skip_export_probes: bool = False,
+        accept_license: bool = False,
+        ask: Callable[[str], bool] | None = None,
+        force: bool = False,
+        on_event: Emit = ignore,
+    ) -> InitResult:
+        """Write a new document and make its store. See :func:`dlm.app.init.init`."""
+        from dlm.app.init import init
+
+        return init(
+            Path(path),
+            base=base,
+            template=template,
+            kind=kind,
+            skip_export_probes=skip_export_probes,
+            accept_license=accept_license,
+            ask=ask,
+            force=force,
+            store=self.store,
+            registry=self.registry,
+            gallery=self.gallery,
+            clock=self.clock,
+            emit=on_event,
+        )
+
+    def train(
+        self,
+        document: Document,
+        *,
+        mode: Literal["fresh", "resume"] = "fresh",
+        seed: int | None = None,
+        max_steps: int | None = None,
+        accept_license: bool = False,
+        lock_mode: LockMode = "default",
+        skip_export_probes: bool = False,
+        break_lock: bool = False,
+        on_event: Emit = ignore,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> RunReport:
+        """Train a document's adapter and commit it. See :func:`dlm.app.train.train`.
+
+        Args:
+            on_event: sees every event of the run; an exception it raises ends the run.
+            stop: asked after each step; when it turns true a checkpoint is kept and ``Interrupted`` raised.
+        """
+        from dlm.app.train import TrainOptions, TrainPorts, train
+
+        options = TrainOptions(
+            mode=mode,
+            seed=seed,
+            max_steps=max_steps,
+            accept_license=accept_license,
+            lock_mode=lock_mode,
+            skip_export_probes=skip_export_probes,
+            break_lock=break_lock,
+            force_plan=self._environ.get(_FORCE) == "1",
+        )
+        ports = TrainPorts(
+            store=self.store,
+            registry=self.registry,
+            hardware=self.hardware,
+            trainer=self.trainer,
+            generator=self.generator,
+            clock=self.clock,
+        )
+        return train(document, options, ports=ports, emit=on_event, stop=stop)
+
+    def train_events(self, document: Document, **options: Any) -> Iterator[Event]:
+        """Train in a thread of its own and yield the run's events as they come.
+
+        The last event is :class:`~dlm.domain.events.RunFinished`; an error of the run is raised after it. Closing the
+        iterator stops the run after the step under way and keeps its checkpoint.
+
+        Args:
+            options: as for :meth:`train`.
+        """
+        from dlm.app.event_stream import events_of
+
+        return events_of(lambda emit, stop: self.train(document, on_event=emit, stop=stop, **options))
+
+    def prompt(
+        self,
+        document: Document,
+        query: str,
+        *,
+        max_tokens: int = 256,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        backend: Literal["auto", "pytorch", "mlx"] = "auto",
+        stream: bool = True,
+        on_plan: Callable[[InferencePlan], None] | None = None,
+        on_event: Emit = ignore,
+    ) -> Iterator[str]:
+        """Ask the current adapter; yields pieces of the answer, or the whole at once when ``stream`` is false."""
+        from dlm.app.prompt import prompt
+
+        pieces = prompt(
+            document,
+            query,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            backend=backend,
+            store=self.store,
+            registry=self.registry,
+            hardware=self.hardware,
+            generators={"pytorch": self.generator},
+            clock=self.clock,
+            on_plan=on_plan,
+            emit=on_event,
+        )
+        return pieces if stream else iter(["".join(pieces)])
+
+    def exam(self, document: Document, *, on_event: Emit = ignore) -> Exam:
+        """Examine the current adapter. See :func:`dlm.app.exam.exam`."""
+        from dlm.app.exam import exam
+
+        return exam(
+            document,
+            store=self.store,
+            registry=self.registry,
+            hardware=self.hardware,
+            generator=self.generator,
+            clock=self.clock,
+            emit=on_event,
+        )
+
+    def show(self, path: str | Path) -> ShowReport:
+        """Tell what is known about a document."""
+        from dlm.app.show import show
+
+        return show(Path(path), store=self.store)
+
+    def doctor(self) -> DoctorReport:
+        """Look at the machine and say what dlm would do on it."""
+        from dlm.app.doctor import doctor
+        from dlm.domain.versions import installed_versions
+
+        return doctor(
+            hardware=self.hardware,
+            versions=installed_versions(),
+            environ=self._environ,
+            plugins=plugins(),
+        )
+
+    def migrate(self, path: str | Path, *, dry_run: bool = False, backup: bool = True) -> MigrationResult:
+        """Bring a document's frontmatter to the current version."""
+        from dlm.app.migrate import migrate
+
+        return migrate(Path(path), dry_run=dry_run, backup=backup)
+
+    def templates(self, *, on_event: Emit = ignore) -> tuple[TemplateMeta, ...]:
+        """List the gallery."""
+        from dlm.app.templates import list_templates
+
+        return list_templates(gallery=self.gallery, emit=on_event)
+
+    def refresh_templates(self, *, accept_unsigned: bool = False) -> RefreshResult:
+        """Fetch the signed gallery."""
+        from dlm.app.templates import refresh_templates
+
+        return refresh_templates(gallery=self.gallery, accept_unsigned=accept_unsigned)
+
+
+def plugins() -> tuple[tuple[str, str], ...]:
+    """Give (group, name) of every adapter other packages offer."""
+    return tuple((group, entry.name) for group in PLUGIN_GROUPS for entry in entry_points(group=group))

@@ -1,0 +1,233 @@
+"""A workspace that records what the commands ask of it, and a runner that calls ``main`` in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from dlm.cli.main import main
+from dlm.domain.choice import Choice
+from dlm.domain.errors import Fault
+from dlm.domain.events import DeltaFound, EvalDone, Note, Progress, RunStarted, StepDone
+from dlm.domain.inference import InferencePlan
+
+STARTED = RunStarted(
+    run_id=3,
+    seed=42,
+    determinism_class="best-effort",
+    determinism_notes=("threads differ",),
+    versions={"torch": "2.9"},
+    plan={"precision": {"value": "bf16", "reason": "the processor has it"}},
+    recipe={"lora_r": {"value": 16, "reason": "a small document"}},
+)
+
+PLAN = InferencePlan(
+    backend=Choice("pytorch", "no mlx here"),
+    precision=Choice("fp32", "plain CPU"),
+    dequantize_on_load=Choice(False, "not quantised"),
+    attn_implementation=Choice("sdpa", "always there"),
+    load_in_4bit=False,
+    device="cpu",
+)
+
+
+def step(number: int, total: int = 4) -> StepDone:
+    return StepDone(step=number, total_steps=total, loss=2.5 / number, lr=2e-4, grad_norm=1.0, tokens_per_s=350.0)
+
+
+EVENTS = (
+    Note(subject="base_model", message="using the installed weights [smollm2]"),
+    Note(subject="doctor", message="little memory", severity="warning"),
+    Progress(stage="download", done=1 << 20, total=2 << 20, unit="bytes"),
+    STARTED,
+    DeltaFound(new=("a", "b"), unchanged=("c",), removed=()),
+    step(1),
+    EvalDone(step=2, val_loss=1.25, perplexity=3.49),
+    step(4),
+)
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """Any report with a text and a JSON form."""
+
+    text: str = "a report"
+    record: Any = attrs.field(factory=lambda: {"a": 1})
+
+    def to_json(self) -> Any:
+        return self.record
+
+    def to_text(self) -> str:
+        return self.text
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    status: str = "completed"
+    message: str = ""
+    determinism_class: str = "best-effort"
+    run_id: int = 3
+    adapter_version: int | None = 3
+    steps: int = 4
+    final_train_loss: float | None = 0.625
+    exam: Report | None = Report(text="Exam\nown questions: 3 of 4\n")
+    log_path: Path = Path("/home/ada/.dlm/logs/train-000003.jsonl")
+    adapter_path: Path = Path("/home/ada/.dlm/adapter/versions/v0003")
+
+    def to_json(self) -> Any:
+        return {"run_id": self.run_id, "status": self.status, "final_train_loss": self.final_train_loss}
+
+
+@attrs.frozen(kw_only=True)
+class Made:
+    path: Path
+    dlm_id: str = "01JABC"
+    base: str = "qwen2.5-1.5b"
+    template: str | None = None
+    replaced_id: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Migrated:
+    path: Path
+    from_version: int = 3
+    to_version: int = 15
+    backup_path: Path | None = None
+    frontmatter_text: str = "dlm_version: 15\nbase_model: smollm2-135m\n"
+    changed: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    name: str
+    title: str
+    recommended_base: str
+
+    def to_json(self) -> Any:
+        return attrs.asdict(self)
+
+
+@attrs.frozen(kw_only=True)
+class Refreshed:
+    ok: bool = True
+    message: str = "12 templates, serial 7"
+    warning: bool = False
+    hint: str | None = None
+
+
+@attrs.frozen
+class Doc:
+    """Stands for a loaded document."""
+
+    path: Path
+    warnings: tuple[Fault, ...] = ()
+
+
+class FakeWorkspace:
+    """Records each call as ``(method, arguments)``; ``raises`` is thrown by whatever is called."""
+
+    def __init__(self) -> None:
+        self.homes: list[Path | None] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.raises: BaseException | None = None
+        self.run: Any = Run()
+        self.report: Any = Report()
+        self.refreshed: Any = Refreshed()
+        self.changed = True
+        self.replaced_id: str | None = None
+        self.init_notes: tuple[str, ...] = ()
+        self.pieces: list[str | BaseException] = ["4", "2"]
+        self.entries = (
+            Entry(name="shell", title="Shell [helper]", recommended_base="smollm2-135m"),
+            Entry(name="kb", title="Knowledge", recommended_base="qwen2.5-3b"),
+        )
+        self.answered: bool | None = None
+
+    def __call__(self, home: Path | None) -> FakeWorkspace:
+        self.homes.append(home)
+        return self
+
+    def _record(self, method: str, **arguments: Any) -> None:
+        self.calls.append((method, arguments))
+        if self.raises is not None:
+            raise self.raises
+
+    def init(self, path: Path, *, ask: Any, **options: Any) -> Made:
+        self._record("init", path=path, asks=ask is not None, **options)
+        if ask is not None:
+            self.answered = ask("Read the licence: https://example.org/licence")
+        return Made(path=path, template=options["template"], replaced_id=self.replaced_id, notes=self.init_notes)
+
+    def train(self, document: Doc, *, on_event: Any, stop: Any, **options: Any) -> Any:
+        for event in EVENTS:
+            on_event(event)
+        self._record("train", path=document.path, stopped=stop(), **options)
+        return self.run
+
+    def prompt(self, document: Doc, query: str, *, on_plan: Any, on_event: Any, **options: Any) -> Iterator[str]:
+        self._record("prompt", path=document.path, query=query, **options)
+        if on_plan is not None:
+            on_plan(PLAN)
+        on_event(EVENTS[0])
+        for piece in self.pieces:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+
+    def exam(self, document: Doc, *, on_event: Any) -> Any:
+        on_event(EVENTS[0])
+        self._record("exam", path=document.path)
+        return self.report
+
+    def show(self, path: Path) -> Any:
+        self._record("show", path=path)
+        return self.report
+
+    def doctor(self) -> Any:
+        self._record("doctor")
+        return self.report
+
+    def migrate(self, path: Path, *, dry_run: bool, backup: bool) -> Migrated:
+        self._record("migrate", path=path, dry_run=dry_run, backup=backup)
+        kept = path.with_name(path.name + ".bak") if backup and not dry_run else None
+        return Migrated(path=path, backup_path=kept, changed=self.changed)
+
+    def templates(self) -> Any:
+        self._record("templates")
+        return self.entries
+
+    def refresh_templates(self, *, accept_unsigned: bool) -> Any:
+        self._record("refresh_templates", accept_unsigned=accept_unsigned)
+        return self.refreshed
+
+
+@attrs.frozen
+class Outcome:
+    """What one call of the program did."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Runner:
+    """Calls ``main`` with the fake workspace and catches what it prints."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.workspace = FakeWorkspace()
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> Outcome:
+        code = main(words, workspace=self.workspace)
+        caught = self._capsys.readouterr()
+        return Outcome(code, caught.out, caught.err)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """Arguments of the latest call."""
+        return self.workspace.calls[-1][1]

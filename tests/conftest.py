@@ -1,0 +1,37 @@
+"""Every test gets its own home, no network and a quiet environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+_connect = socket.socket.connect
+
+
+def _loopback_only(self: socket.socket, address: Any) -> None:
+    host = address[0] if isinstance(address, tuple) else ""
+    if self.family in (socket.AF_INET, socket.AF_INET6) and host not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"tests have no network: {address}")
+    _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setattr(socket.socket, "connect", _loopback_only)
+    for name in list(os.environ):
+        if name.startswith("DLM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DLM_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def home() -> Path:
+    """The temporary dlm home of this test."""
+    return Path(os.environ["DLM_HOME"])

@@ -1,0 +1,64 @@
+"""The fake and the torch generator keep the same contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+from dlm.domain.base_models import ResolvedBase
+from dlm.domain.inference import InferencePlan
+from dlm.ports.generator import GeneratorPort
+from dlm.testing.generators import FakeGenerator, GeneratorContract
+from dlm.testing.trainers import NoCheckpoints
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> ResolvedBase:
+    return tiny.tiny_base(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def adapter(base: ResolvedBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from dlm.adapters.torch.bases import TorchBases
+    from dlm.adapters.torch.trainer import TorchTrainer
+
+    folder = tmp_path_factory.mktemp("adapter")
+    TorchTrainer(TorchBases()).train(
+        tiny.job(base), into=folder, checkpoints=NoCheckpoints(folder / "ck"), emit=lambda e: None, stop=lambda: False
+    )
+    return folder
+
+
+def plan() -> InferencePlan:
+    return InferencePlan(
+        backend=tiny.because("pytorch"),  # type: ignore[arg-type]
+        precision=tiny.because("fp32"),  # type: ignore[arg-type]
+        dequantize_on_load=tiny.because(False),  # type: ignore[arg-type]
+        attn_implementation=tiny.because("sdpa"),  # type: ignore[arg-type]
+        load_in_4bit=False,
+        device="cpu",
+    )
+
+
+class _WithTinyBase(GeneratorContract):
+    @pytest.fixture(autouse=True)
+    def _request(self, base: ResolvedBase, adapter: Path) -> None:
+        self.base, self.adapter = base, adapter
+
+    def make_request(self) -> tuple[ResolvedBase, Path | None, InferencePlan]:
+        return self.base, self.adapter, plan()
+
+
+class TestFakeGenerator(_WithTinyBase):
+    def make_generator(self) -> GeneratorPort:
+        return FakeGenerator({"q1": "one two three"})
+
+
+class TestTorchGenerator(_WithTinyBase):
+    def make_generator(self) -> GeneratorPort:
+        from dlm.adapters.torch.bases import TorchBases
+        from dlm.adapters.torch.generator import TorchGenerator
+
+        return TorchGenerator(TorchBases())

@@ -1,0 +1,44 @@
+"""Something happens before the n-th change of the file system: a record, a fault, a kill."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+_CHANGING = ("fsync", "mkdir", "rename", "replace", "link", "unlink", "remove", "rmdir", "chmod")
+_OF_WRITERS = frozenset("wxa+")
+
+Before = Callable[[int, str, tuple[Any, ...]], None]
+"""Called with the step's number from 1, its name and the call's arguments, before the step is done."""
+
+
+@contextmanager
+def watched_steps(before: Before) -> Iterator[None]:
+    """Call ``before`` ahead of each file-system change made in this process through ``os`` and ``open``."""
+    count = 0
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            if name != "open" or _OF_WRITERS & set(str(args[1] if len(args) > 1 else kwargs.get("mode", "r"))):
+                count += 1
+                before(count, name, args)
+            return function(*args, **kwargs)
+
+        return call
+
+    opener = watched("open", io.open)
+    with mock.patch.object(io, "open", opener), mock.patch.object(builtins, "open", opener):
+        patches = [mock.patch.object(os, name, watched(name, getattr(os, name))) for name in _CHANGING]
+        for patch in patches:
+            patch.start()
+        try:
+            yield
+        finally:
+            for patch in patches:
+                patch.stop()
