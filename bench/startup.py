@@ -61,7 +61,7 @@ def measure(lines: Mapping[str, Sequence[str]], runs: int, home: Path) -> dict[s
     for number in range(runs + 1):
         for name, line in lines.items():
             began = time.perf_counter()
-            subprocess.run(line, env=environment, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(line, env=environment, capture_output=True, check=True)
             if number:
                 times[name].append((time.perf_counter() - began) * 1000)
     return times

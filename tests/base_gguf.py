@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from base_made import CHAT_TEMPLATE, HIDDEN, LAYERS, VOCABULARY, tokenizer
 
+from base_made import CHAT_TEMPLATE, HIDDEN, LAYERS, VOCABULARY, tokenizer
 from dlm.adapters.weight_package import WeightPackage, WeightPackageSource
 from dlm.adapters.weight_package.source import GgufFile
 

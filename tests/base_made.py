@@ -25,7 +25,7 @@ PARAMS = VOCABULARY * HIDDEN + HIDDEN + LAYERS * (4 * HIDDEN * HIDDEN + 3 * 32 *
 
 
 def model_files(**changes: bytes | None) -> dict[str, bytes]:
-    """Give the files of a whole model. ``changes`` replaces files by their name with ``_`` for ``.``; None drops one."""
+    """Give a model's files. ``changes`` replaces them by name, ``_`` written for ``.``; None drops one."""
     files = {
         "config.json": as_json(CONFIG),
         "generation_config.json": as_json({"eos_token_id": 258}),
@@ -60,7 +60,9 @@ def llama_shapes() -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
     for layer in range(LAYERS):
         at = f"model.layers.{layer}"
-        shapes |= {f"{at}.self_attn.{name}.weight": (HIDDEN, HIDDEN) for name in ("q_proj", "k_proj", "v_proj", "o_proj")}
+        shapes |= {
+            f"{at}.self_attn.{name}.weight": (HIDDEN, HIDDEN) for name in ("q_proj", "k_proj", "v_proj", "o_proj")
+        }
         shapes |= {f"{at}.mlp.{name}.weight": (32, HIDDEN) for name in ("gate_proj", "up_proj")}
         shapes |= {f"{at}.mlp.down_proj.weight": (HIDDEN, 32)}
         shapes |= {f"{at}.{name}.weight": (HIDDEN,) for name in ("input_layernorm", "post_attention_layernorm")}

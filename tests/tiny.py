@@ -80,6 +80,7 @@ def _write_model(folder: Path, layers: int) -> None:
         eos_token_id=2,
         pad_token_id=2,
         tie_word_embeddings=True,
+        initializer_range=0.2,  # wide enough for an adapter to get hold of something
     )
     with torch.random.fork_rng():
         torch.manual_seed(7)

@@ -146,11 +146,12 @@ class Workspace:
             url=self._environ.get(_GALLERY_URL) or None,
         )
 
-    @cached_property
+    @property
     def _bases(self) -> Any:
         from dlm.adapters.torch.bases import TorchBases
 
-        return TorchBases()
+        # setdefault is one step: threads that come at once share the same bases, so none is loaded twice.
+        return self.__dict__.setdefault("_torch_bases", TorchBases())
 
     @cached_property
     def trainer(self) -> TrainerPort:

@@ -23,6 +23,7 @@ from dlm.adapters.registry import ChainRegistry
 from dlm.adapters.registry.digests import DigestCache, folder_digest
 from dlm.domain.base_files import folder_sha256
 from dlm.domain.errors import BaseModelError
+from dlm.domain.events import Event, Note
 from dlm.testing.registries import tiny_base
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
@@ -42,7 +43,6 @@ def test_a_folder_is_described_and_served_where_it_lies(registry: ChainRegistry,
     assert (spec.hf_id, spec.revision, spec.params) == ("my model", None, PARAMS)
     assert (spec.template, spec.gguf_arch, spec.tokenizer_pre) == ("chatml", "llama", "smollm")
     assert (spec.license_spdx, spec.redistributable, spec.export_refusal) == ("Unknown", False, None)
-    registry.digest(base)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -192,16 +192,22 @@ def test_the_digest_is_read_once_and_again_after_a_change(
 ) -> None:
     folder = write_model(tmp_path / "m")
     spec = registry.describe(f"path:{folder}")
-    first = registry.fetch(spec)
-    assert first.sha256 is None
-    digest = registry.digest(first)
+    digest = registry.fetch(spec).sha256
+    assert digest == folder_digest(folder)
     with monkeypatch.context() as patch:
-        patch.setattr("dlm.adapters.registry.digests.folder_digest", lambda _: pytest.fail("read again"))
+        patch.setattr("dlm.adapters.registry.digests.folder_digest", lambda *_, **__: pytest.fail("read again"))
         assert registry.fetch(spec).sha256 == digest
-        assert registry.digest(first) == digest
     (folder / "generation_config.json").write_bytes(as_json({"eos_token_id": 0}))
-    assert registry.fetch(spec).sha256 is None
-    assert registry.digest(registry.fetch(spec)) != digest
+    assert registry.fetch(spec).sha256 == folder_digest(folder) != digest
+
+
+def test_a_home_that_cannot_be_written_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    (tmp_path / "home").write_text("a file where the folder should be")
+    events: list[Event] = []
+    assert DigestCache(tmp_path / "home" / "notes").digest(folder, emit=events.append) == folder_digest(folder)
+    assert isinstance(events[-1], Note)
+    assert "could not be noted" in events[-1].message
 
 
 def test_a_damaged_note_of_a_digest_is_made_again(tmp_path: Path) -> None:

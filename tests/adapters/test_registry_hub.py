@@ -56,7 +56,7 @@ def test_a_base_is_downloaded_at_its_pinned_commit_and_then_found_in_the_cache(
     assert isinstance(events[0], Note)
     assert hub.url in events[0].message
     size = sum(map(len, model_files().values()))
-    assert events[-1] == Progress(stage="download", done=size, total=size, unit="B")
+    assert Progress(stage="download", done=size, total=size, unit="B") in events
     hub.requests.clear()
     again = made({**environ, "HF_HUB_OFFLINE": "1"}, home).fetch(SPEC, emit=events.append)
     assert (again.origin, again.folder, hub.requests) == ("hub-cache", base.folder, [])
@@ -146,16 +146,35 @@ def test_a_server_that_serves_a_cut_off_file_is_found_out(hub: LocalHub, registr
     assert caught.value.code == "base.damaged"
 
 
+def test_a_cut_off_file_in_the_cache_is_fetched_anew(hub: LocalHub, registry: ChainRegistry) -> None:
+    hub.models["example/tiny"] = HubModel(files=model_files())
+    stored = registry.fetch(SPEC).folder / "model.safetensors"
+    stored.resolve().write_bytes(stored.read_bytes()[:100])
+    again = registry.fetch(SPEC)
+    assert (again.origin, stored.read_bytes()) == ("hub", model_files()["model.safetensors"])
+
+
 def test_without_an_answer_every_place_is_listed(registry: ChainRegistry, environ: dict[str, str], home: Path) -> None:
     dead = {**environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
     with pytest.raises(BaseModelError) as caught:
         made(dead, home).fetch(SPEC)
     assert caught.value.code == "base.offline"
     assert "local Hub cache" in caught.value.message
-    assert "http://127.0.0.1:9: http://127.0.0.1:9 could not be reached" in caught.value.message
+    assert "http://127.0.0.1:9: it could not be reached" in caught.value.message
     with pytest.raises(BaseModelError) as caught:
         made(dead, home).describe("hf:example/tiny")
     assert caught.value.code == "base.offline"
+    assert "http://127.0.0.1:9" in caught.value.message
+
+
+def test_a_switched_off_network_is_named_as_the_reason(environ: dict[str, str], home: Path, hub: LocalHub) -> None:
+    offline = made({**environ, "HF_HUB_OFFLINE": "1"}, home)
+    for use in (lambda: offline.fetch(SPEC), lambda: offline.describe("hf:example/tiny")):
+        with pytest.raises(BaseModelError) as caught:
+            use()
+        assert caught.value.code == "base.offline"
+        assert "unset HF_HUB_OFFLINE" in str(caught.value.hint)
+    assert hub.requests == []
 
 
 def test_a_hub_id_is_described_and_then_known_without_the_network(

@@ -46,6 +46,16 @@ def test_there_is_something_to_test() -> None:
     assert len(FOREIGN) > 60
 
 
+def outcome(source: HubDownloadSource) -> Miss | BaseModelError:
+    """Give the miss or our error; any other error escapes and fails the test."""
+    try:
+        answer = source.find(SPEC)
+    except BaseModelError as exc:
+        return exc
+    assert isinstance(answer, Miss)
+    return answer
+
+
 @pytest.mark.parametrize("cls", FOREIGN, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
 def test_each_foreign_class_becomes_ours(
     cls: type[Exception], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path
@@ -55,11 +65,8 @@ def test_each_foreign_class_becomes_ours(
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", fail)
     environ = {"HF_HOME": str(tmp_path)}
-    try:
-        assert isinstance(HubDownloadSource(environ).find(SPEC), Miss)
-    except BaseModelError as exc:
-        assert exc.hint
-        assert "example/tiny" in exc.message
+    answer = outcome(HubDownloadSource(environ))
+    assert isinstance(answer, Miss) or (answer.hint and "example/tiny" in answer.message)
     with pytest.raises(BaseModelError):
         HubModelLookup(home, environ).look_up("example/tiny")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,27 @@ def test_a_touched_but_unchanged_file_is_fine(home: Path, gguf_file: Path) -> No
     folder = find(home, gguf_file).folder
     os.utime(folder / "config.json", ns=(0, 0))
     assert is_whole(folder)
+
+
+def test_what_a_killed_process_left_is_swept_away(home: Path, gguf_file: Path) -> None:
+    folder = find(home, gguf_file).folder
+    shutil.rmtree(folder)
+    old, fresh = (home / "bases" / f".{folder.name}.tmp.{name}" for name in ("1.old", "2.fresh"))
+    for leftover in (old, fresh):
+        leftover.mkdir()
+    os.utime(old, (0, 0))
+    assert is_whole(find(home, gguf_file).folder)
+    assert {path.name for path in (home / "bases").iterdir()} == {folder.name, fresh.name}
+
+
+def test_a_stopped_unpacking_leaves_nothing(home: Path, gguf_file: Path) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        source(home, gguf_file).find(SPEC, emit=stop)
+    assert list((home / "bases").iterdir()) == []
 
 
 def test_processes_that_unpack_at_once_agree(home: Path, gguf_file: Path) -> None:

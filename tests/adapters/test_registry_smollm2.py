@@ -21,10 +21,11 @@ pytestmark = pytest.mark.model
 # Text that exercises the cutting rules, and the sha256 of its token ids with the published SmolLM tokenizer: the
 # fingerprint by which GGUF converters recognise the pre-tokenizer "smollm".
 CHECK = (
-    "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n🚀 (normal) 😶\u200d🌫️ (multiple emojis concatenated) ✅ 🦙🦙 3 33 333 3333 "
-    "33333 333333 3333333 33333333 3.3 3..3 3...3 កាន់តែពិសេសអាច😁 ?我想在apple工作1314151天～ ------======= нещо на "
-    "Български ''''''```````\"\"\"\"......!!!!!!?????? I've been 'told he's there, 'RE you sure? 'M not sure I'll make "
-    "it, 'D you like some tea? We'Ve a'lL"
+    "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n🚀 (normal) 😶\u200d🌫️ (multiple emojis concatenated) ✅ 🦙🦙 3 "
+    "33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 កាន់តែពិសេសអាច😁 ?我想在apple工作1314151天～ "
+    "------======= нещо на Български ''''''```````\"\"\"\"......!!!!!!?????? I've "
+    "been 'told he's there, 'RE you sure? 'M not sure I'll "
+    "make it, 'D you like some tea? We'Ve a'lL"
 )
 FINGERPRINT = "855059429035d75a914d1eda9f10a876752e281a054a7a3d421ef0533e5b6249"
 
@@ -48,9 +49,12 @@ def test_the_folder_is_small_and_quick(base: ResolvedBase) -> None:
     from transformers import AutoModelForCausalLM
 
     AutoModelForCausalLM.from_pretrained(base.folder)  # the first load also imports the model's code
-    start = time.perf_counter()
-    model = AutoModelForCausalLM.from_pretrained(base.folder)
-    assert time.perf_counter() - start < 1.0
+    times = []
+    for _ in range(3):  # the best of three: other work on the machine is not the folder's fault
+        start = time.perf_counter()
+        model = AutoModelForCausalLM.from_pretrained(base.folder)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.0
     assert model.num_parameters() == 134_515_008
     assert (base.folder / "model.safetensors").stat().st_size < 270_000_000
     assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from tiny_plans import inference_plan
 
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.inference import InferencePlan
@@ -31,24 +32,13 @@ def adapter(base: ResolvedBase, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def plan() -> InferencePlan:
-    return InferencePlan(
-        backend=tiny.because("pytorch"),  # type: ignore[arg-type]
-        precision=tiny.because("fp32"),  # type: ignore[arg-type]
-        dequantize_on_load=tiny.because(False),  # type: ignore[arg-type]
-        attn_implementation=tiny.because("sdpa"),  # type: ignore[arg-type]
-        load_in_4bit=False,
-        device="cpu",
-    )
-
-
 class _WithTinyBase(GeneratorContract):
     @pytest.fixture(autouse=True)
     def _request(self, base: ResolvedBase, adapter: Path) -> None:
         self.base, self.adapter = base, adapter
 
     def make_request(self) -> tuple[ResolvedBase, Path | None, InferencePlan]:
-        return self.base, self.adapter, plan()
+        return self.base, self.adapter, inference_plan()
 
 
 class TestFakeGenerator(_WithTinyBase):

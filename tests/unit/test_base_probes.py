@@ -101,8 +101,9 @@ def test_every_failed_check_is_listed_with_how_many() -> None:
     with pytest.raises(BaseModelError) as caught:
         describe_facts("hf:org/model", bad)
     assert caught.value.code == "base.unsafe-weights"
-    assert "4 of 9 checks failed" in caught.value.message
-    assert set(caught.value.details["probes"]) == {"weights", "remote_code", "tokenizer", "chat_template"}
+    assert "5 of 9 checks failed" in caught.value.message
+    failed = {"weights", "remote_code", "tokenizer", "chat_template", "pretokenizer_label"}
+    assert set(caught.value.details["probes"]) == failed
 
 
 @pytest.mark.parametrize(
@@ -141,8 +142,13 @@ GPT4_STYLE = (
 )
 
 
-def split(digits: str) -> dict[str, Any]:
-    first = {"type": "Split", "pattern": {"Regex": GPT4_STYLE % digits}, "behavior": "Isolated", "invert": False}
+def digits(*, individual: bool) -> dict[str, Any]:
+    steps = [{"type": "Digits", "individual_digits": individual}, {"type": "ByteLevel"}]
+    return {"type": "Sequence", "pretokenizers": steps}
+
+
+def split(numbers: str) -> dict[str, Any]:
+    first = {"type": "Split", "pattern": {"Regex": GPT4_STYLE % numbers}, "behavior": "Isolated", "invert": False}
     return {"type": "Sequence", "pretokenizers": [first, {"type": "ByteLevel", "use_regex": False}]}
 
 
@@ -154,15 +160,15 @@ def split(digits: str) -> dict[str, Any]:
         (split(r"\p{N}{1,2}"), None),
         ({"type": "ByteLevel"}, "gpt-2"),
         ({"type": "ByteLevel", "use_regex": False}, None),
-        ({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, {"type": "ByteLevel"}]}, "smollm"),
-        ({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": False}, {"type": "ByteLevel"}]}, None),
+        (digits(individual=True), "smollm"),
+        (digits(individual=False), None),
         ({"type": "Metaspace"}, None),
         (None, None),
         ("x", None),
         ({"type": "Sequence", "pretokenizers": [1, "x"]}, None),
         ({"type": "Split", "pattern": 5}, None),
     ],
-)  # fmt: skip
+)
 def test_the_cutting_rule_is_recognised_or_a_note_is_given(pre_tokenizer: object, label: str | None) -> None:
     found, note = infer_pretokenizer({"pre_tokenizer": pre_tokenizer, "model": {"type": "BPE"}})
     assert found == (label or "default")

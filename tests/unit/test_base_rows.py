@@ -113,7 +113,7 @@ def test_a_refused_row_says_what_to_use_instead() -> None:
 def test_a_listed_hub_id_is_found_without_regard_to_case() -> None:
     row = find_base("smollm2-135m")
     assert row_of_hub_id(row.hf_id.upper()) == row
-    assert describe_listed(row.hf_id.lower()) == attrs.evolve(row, key=f"hf:{row.hf_id}")
+    assert describe_listed(row.hf_id.lower()) == attrs.evolve(row, key=f"hf:{row.hf_id.lower()}")
     assert describe_listed("nobody/nothing") is None
 
 

@@ -1,4 +1,5 @@
-"""Which base a document may use: described, allowed by its licence, of a kind we can handle."""
+"""What a document can be used with: a base that is described, allowed by its licence and of a kind we can handle, and
+the adapter trained on it."""
 
 from __future__ import annotations
 
@@ -8,10 +9,11 @@ import attrs
 
 from dlm.domain.base_models import BaseSpec
 from dlm.domain.document import Document
-from dlm.domain.errors import BaseModelError, ConfigError
+from dlm.domain.errors import BaseModelError, ConfigError, InferenceError
 from dlm.domain.license import LicenseAcceptance, license_gate
 from dlm.domain.manifest import Manifest
 from dlm.ports.registry import RegistryPort
+from dlm.ports.store import AdapterRef, StorePort
 
 
 @attrs.frozen(kw_only=True)
@@ -65,3 +67,24 @@ def _refuse_unusable(spec: BaseSpec) -> None:
             "trains and prompts text bases",
             hint="Set base_model to a text base, for example qwen2.5-1.5b.",
         )
+
+
+def trained_adapter(document: Document, manifest: Manifest | None, store: StorePort) -> AdapterRef:
+    """Give the document's current adapter. Looks at the store only.
+
+    Raises:
+        InferenceError: the document was never trained, or on another base than it names now.
+    """
+    retrain = f"dlm train {document.path or '<document>'}"
+    adapter = store.current(document.dlm_id)
+    if adapter is None:
+        raise InferenceError(
+            "infer.no-adapter", "this document has not been trained yet", hint=f"Train it first: {retrain}"
+        )
+    if manifest and manifest.base_model != document.base_model:
+        raise InferenceError(
+            "infer.base-changed",
+            f"the adapter was trained on {manifest.base_model}, the document now says {document.base_model}",
+            hint=f"Put base_model back, or train on the new base: {retrain}",
+        )
+    return adapter

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.document import Document
-from dlm.domain.errors import InferenceError
 from dlm.domain.events import Emit, Progress, ignore
 from dlm.domain.exam import Exam, Graded, Question, exam_questions, kept, leaked, names_of
 from dlm.domain.inference import InferencePlan
@@ -21,7 +20,8 @@ from dlm.ports.hardware import HardwareProbe
 from dlm.ports.registry import RegistryPort
 from dlm.ports.store import StorePort
 
-from dlm.app.base_access import open_base
+from dlm.app.base_access import open_base, trained_adapter
+from dlm.app.callers import shielded, unwrapped
 
 ANSWER_MARGIN = 1.5
 """Room for an answer to run on, as a multiple of the longest wanted answer's words; two tokens a word are usual."""
@@ -40,22 +40,18 @@ def exam(
     """Examine the current adapter of a document. Changes nothing.
 
     Raises:
-        InferenceError: the document was never trained.
+        InferenceError: the document was never trained, or on another base.
     """
     manifest = store.manifest(document.dlm_id)
+    adapter = trained_adapter(document, manifest, store)
     access = open_base(document, manifest, registry=registry, now=clock.now())
-    adapter = store.current(document.dlm_id)
-    if adapter is None:
-        raise InferenceError(
-            "infer.no-adapter", "this document has not been trained yet", hint=f"Run: dlm train {document.path or ''}"
-        )
-    base = registry.fetch(access.spec, emit=emit)
     plan = resolve_inference_plan(
         hardware.probe(), backend="pytorch", trained_with_qlora=store.trained_with_qlora(adapter), modality="text"
     )
-    return examine(
-        document.rows(), document.frontmatter.system_prompt, base, adapter.folder, plan, generator=generator, emit=emit
-    )
+    rows, system_prompt, safe = document.rows(), document.frontmatter.system_prompt, shielded(emit)
+    with unwrapped():
+        base = registry.fetch(access.spec, emit=safe)
+        return examine(rows, system_prompt, base, adapter.folder, plan, generator=generator, emit=safe)
 
 
 def examine(

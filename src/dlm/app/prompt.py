@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
 from dlm.domain.document import Document
-from dlm.domain.errors import InferenceError, UsageError
+from dlm.domain.errors import UsageError
 from dlm.domain.events import Emit, Note, ignore
 from dlm.domain.inference import InferencePlan, SamplingParams
 from dlm.domain.inference_plan import BackendRequest, resolve_inference_plan
@@ -18,7 +19,8 @@ from dlm.ports.hardware import HardwareProbe
 from dlm.ports.registry import RegistryPort
 from dlm.ports.store import StorePort
 
-from dlm.app.base_access import open_base
+from dlm.app.base_access import open_base, trained_adapter
+from dlm.app.callers import shielded, unwrapped
 
 
 def prompt(
@@ -48,24 +50,14 @@ def prompt(
 
     Raises:
         UsageError: an empty query or a knob outside its range.
-        InferenceError: the document was never trained.
+        InferenceError: the document was never trained, or on another base.
     """
     params = _params(max_tokens, temperature, top_p, seed)
     if not query.strip():
         raise UsageError("infer.empty-query", "the question is empty", subject="prompt", hint="Give a question.")
     manifest = store.manifest(document.dlm_id)
+    adapter = trained_adapter(document, manifest, store)
     access = open_base(document, manifest, registry=registry, now=clock.now())
-    adapter = store.current(document.dlm_id)
-    if adapter is None:
-        raise InferenceError(
-            "infer.no-adapter", "this document has not been trained yet", hint=f"Run: dlm train {document.path or ''}"
-        )
-    if manifest and manifest.base_model != document.base_model:
-        raise InferenceError(
-            "infer.base-changed",
-            f"the adapter was trained on {manifest.base_model}, the document now says {document.base_model}",
-            hint=f"Put base_model back, or run: dlm train {document.path or ''}",
-        )
     capabilities = hardware.probe()
     plan = resolve_inference_plan(
         attrs.evolve(capabilities, has_mlx=capabilities.has_mlx and "mlx" in generators),
@@ -82,7 +74,8 @@ def prompt(
     emit(Note(subject="prompt", message=f"adapter v{adapter.version:04d} at {adapter.folder}"))
 
     def answer() -> Iterator[str]:
-        base = registry.fetch(access.spec, emit=emit)
+        with unwrapped():
+            base = registry.fetch(access.spec, emit=shielded(emit))
         turns = [Turn("user", query)]
         generator = generators[plan.backend.value]
         with generator.load(base, adapter.folder, plan, system_prompt=document.frontmatter.system_prompt) as model:
@@ -99,12 +92,15 @@ def _params(max_tokens: int, temperature: float | None, top_p: float | None, see
     """
     problems = [
         (max_tokens < 1, f"max tokens is {max_tokens}; it must be 1 or more"),
-        (temperature is not None and not temperature >= 0, f"temperature is {temperature}; it must be 0 or more"),
+        (
+            temperature is not None and not 0 <= temperature < math.inf,
+            f"temperature is {temperature}; it must be 0 or more",
+        ),
         (top_p is not None and not 0 < top_p <= 1, f"top-p is {top_p}; it must be above 0 and at most 1"),
     ]
     for wrong, message in problems:
         if wrong:
-            raise UsageError("infer.bad-knob", message, subject="prompt")
+            raise UsageError("infer.bad-knob", message, subject="prompt", hint="Leave it out to use the default.")
     return SamplingParams(
         max_new_tokens=max_tokens, temperature=0.7 if temperature is None else temperature, top_p=top_p, seed=seed
     )

@@ -61,6 +61,7 @@ class RunLog:
                     "lr": event.lr,
                     "grad_norm": event.grad_norm,
                     "tokens_per_sec": event.tokens_per_s,
+                    "val_loss": None,  # evaluations have lines of their own; readers of the common format expect the key
                     "anchor_loss": event.anchor_loss,
                     "timestamp": f"{self._clock.now():%Y-%m-%dT%H:%M:%S}",
                 }

@@ -13,6 +13,7 @@ from dlm.domain.document import Document
 from dlm.domain.errors import DlmError, DocumentError
 from dlm.domain.exam import exam_from_json
 from dlm.domain.frontmatter import CacheConfig
+from dlm.domain.json_record import plain_time
 from dlm.domain.lock import Lock
 from dlm.domain.manifest import Manifest
 from dlm.ports.store import AdapterRef, StorePort, StoreSize
@@ -152,7 +153,9 @@ def _manifest_record(manifest: Manifest) -> dict[str, Any]:
         "training_runs": len(manifest.training_runs),
         "last_trained_at": f"{max(ended):%Y-%m-%dT%H:%M:%S}" if ended else None,
         "source_path": manifest.source_path,
-        "exports": [attrs.asdict(export) for export in manifest.exports],
+        "exports": [
+            {**attrs.asdict(export), "exported_at": plain_time(export.exported_at)} for export in manifest.exports
+        ],
         "content_hashes": dict(manifest.content_hashes),
         "pinned_versions": dict(manifest.pinned_versions),
         "exam": _last_exam(manifest),

@@ -148,7 +148,7 @@ class ResolvedBase:
         folder: holds ``config.json``, tokenizer files and ``*.safetensors``; nothing else is ever loaded.
         origin: which place of the resolution order it came from.
         config: parsed ``config.json``.
-        sha256: digest of the folder (sorted ``relpath NUL sha256 LF``), None while not computed.
+        sha256: digest of the folder (sorted ``relpath NUL sha256 LF``), 64 hex digits; ``fetch`` always gives it.
     """
 
     spec: BaseSpec

@@ -48,7 +48,7 @@ def describe_listed(hf_id: str, *, revision: str | None = None) -> BaseSpec | No
     row = row_of_hub_id(hf_id)
     if row is None:
         return None
-    return attrs.evolve(row, key=f"hf:{row.hf_id}", revision=revision or row.revision)
+    return attrs.evolve(row, key=f"hf:{hf_id}", revision=revision or row.revision)
 
 
 def refuse_unusable(spec: BaseSpec) -> None:

@@ -14,7 +14,7 @@ Standing = Literal["ok", "missing", "too-old", "untested"]
 TESTED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "torch": ("2.6", "2.13"),
-        "transformers": ("5.0", "5.23"),
+        "transformers": ("5.23", "5.23"),
         "peft": ("0.18", "0.21"),
         "accelerate": ("1.8", "1.15"),
         "trl": ("1.16", "1.16"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,8 +11,8 @@ import attrs
 
 from dlm.domain.body import scan_body
 from dlm.domain.errors import DocumentError, Fault, UsageError
+from dlm.domain.frame import Frame, find_frame
 from dlm.domain.frontmatter import Frontmatter, read_frontmatter
-from dlm.domain.frontmatter_text import Frame, find_frame
 from dlm.domain.migrations import migrate_nodes
 from dlm.domain.sections import Section
 from dlm.domain.text import FaultList, decode_document, read_document_bytes, suggestion
@@ -157,6 +156,8 @@ class Document:
         return f"<Document {where}{self.dlm_id}, {self.base_model}, {_summary(self.sections)}>"
 
     def _repr_html_(self) -> str:
+        import html
+
         title = html.escape(self.path.name if self.path else self.dlm_id)
         facts = html.escape(f"{self.base_model} · {_summary(self.sections)}")
         warnings = f" · {len(self.warnings)} warnings" if self.warnings else ""

@@ -154,8 +154,6 @@ _CODES = {
     "base.commit-mismatch": "The Hub or a mirror offered another version than the one asked for. If HF_ENDPOINT names "
     "a mirror, unset it.",
     "base.hub-failed": "Fetching from the Hub failed half-way. Run the command again.",
-    "base.cache-unusable": "The folder for downloaded models cannot be used. Check the disk, or move the folder with "
-    "HF_HOME.",
     # new documents and templates
     "init.exists": "There is a file with this name already. Choose another name, or overwrite it with --force.",
     "init.not-a-file": "The path names a folder or a device. Give the path of a document, such as notes.dlm.",
@@ -184,12 +182,12 @@ _CODES = {
     "dlm chooses one that works.",
     "hardware.qlora-needs-cuda": "QLoRA keeps the base in 4 bits, which works on NVIDIA graphics cards only. "
     "Set training.adapter: lora.",
-    "hardware.qlora-needs-bitsandbytes": "QLoRA needs the package bitsandbytes. Install it with pip install 'dlm[cuda]', "
+    "hardware.qlora-needs-bitsandbytes": "QLoRA needs the package bitsandbytes. Run pip install 'dlm[cuda]', "
     "or set training.adapter: lora.",
     "hardware.optimizer-needs-cuda": "8-bit optimizers need an NVIDIA graphics card and the package bitsandbytes. "
     "Set training.optimizer: adamw_torch.",
-    "hardware.media-needs-gpu": "Models that see or hear train only on a large enough graphics card. Choose a text base "
-    "or another machine.",
+    "hardware.media-needs-gpu": "Models that see or hear train only on a large enough graphics card. Choose a text "
+    "base or another machine.",
     "hardware.multi-gpu": "Training on several devices works with NVIDIA graphics cards only. Leave --gpus out.",
     "hardware.mixed-gpus": "The chosen graphics cards are of different generations and would give different results. "
     "Name cards of one kind.",
@@ -200,8 +198,8 @@ _CODES = {
     "is missing. Use --backend pytorch.",
     "disk.preflight": "The disk has too little free space for the files a training run writes. Free some, or set "
     "DLM_HOME to a folder on a larger disk.",
-    "base.bad-config": "The config.json of the base lacks a size or states an impossible one. Fetch the model again, or "
-    "choose another.",
+    "base.bad-config": "The config.json of the base lacks a size or states an impossible one. Fetch the model again, "
+    "or choose another.",
 }
 
 ERROR_CODES: Mapping[str, str] = MappingProxyType(_CODES)

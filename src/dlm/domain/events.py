@@ -108,7 +108,7 @@ class RunFinished(Event):
 
 
 Emit = Callable[[Event], None]
-"""An observer. It must not raise: a failing observer is reported by the workspace, never by the run."""
+"""An observer. What it raises ends the work it observes, as if the work had failed, and reaches the caller unchanged."""
 
 
 def ignore(_: Event) -> None:

@@ -41,9 +41,14 @@ def key_words(answer: str, question: str) -> frozenset[str]:
 
 
 def share_known(given: str, wanted: str, question: str) -> float:
-    """Give the share of the wanted answer's key words found in the given one, 0 to 1."""
+    """Give the share of the wanted answer's key words found in the given one, 0 to 1.
+
+    An answer without words, such as a sign, has to come back as it is.
+    """
     keys = key_words(wanted, question)
-    return len(keys & frozenset(words_of(given))) / len(keys) if keys else 1.0
+    if not keys:
+        return 1.0 if wanted.strip() in given else 0.0
+    return len(keys & frozenset(words_of(given))) / len(keys)
 
 
 @attrs.frozen(kw_only=True)
@@ -177,7 +182,7 @@ def _spread(rows: Sequence[Row], limit: int) -> list[Row]:
 
 
 def reword(question: str) -> str:
-    """Ask the same in another form: a polite request around the question in lower case, without its mark.
+    """Ask the same in another form: a polite request around the question, its first letter small, without its mark.
 
     Training never sees this form, so answering it is more than reciting.
     """

@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from dlm.domain.errors import DocumentError, Fault
+from dlm.domain.frame import Frame, find_frame
 from dlm.domain.frontmatter import group_at
-from dlm.domain.frontmatter_text import Frame, find_frame, value_text
+from dlm.domain.frontmatter_text import value_text
 from dlm.domain.settings import knobs
 from dlm.domain.text import FaultList
 from dlm.domain.yaml_text import Entry, ListNode, MapNode, Node, ScalarNode, read_mapping
@@ -164,14 +165,26 @@ def _insert(header: Header, owner: Entry | None, node: MapNode, parts: list[str]
         return _insert_in_flow(header.text, node, parts[depth:], value)
     order = _order_of(".".join(parts[:depth]))
     before = _entry_before(node, order, parts[depth])
+    indent = (node.entries[0].key.col if node.entries else 1) - 1
     if before is not None:
         at = line_end(header.text, tight_end(header.text, before.value, before.key.col))
-    elif owner is None:
-        at = header.frame.yaml_start
+        at = _behind_comments(header.text, at, indent)
     else:
-        at = line_end(header.text, owner.key.end)
-    indent = (node.entries[0].key.col if node.entries else 1) - 1
+        at = line_end(header.text, owner.key.end) if owner else header.frame.yaml_start
     return splice(header.text, at, at, _nested_lines(parts[depth:], value, indent))
+
+
+def _behind_comments(text: str, at: int, indent: int) -> int:
+    """Skip comments that are indented deeper than the key to come: they belong to the settings above it."""
+    end = at
+    while end < len(text):
+        stop = line_end(text, end)
+        line = text[end:stop]
+        deeper = len(line) - len(line.lstrip(" ")) > indent
+        if line.strip() and not (deeper and line.lstrip(" ").startswith("#")):
+            break
+        at, end = (stop if line.strip() else at), stop
+    return at
 
 
 def _insert_in_flow(text: str, node: MapNode, parts: list[str], value: Any) -> str:

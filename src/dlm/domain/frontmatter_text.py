@@ -1,4 +1,4 @@
-"""The frontmatter as text: where it stands in a document, and how values are spelled in it."""
+"""Settings as text: how values are spelled in a header, and the canonical header of new documents."""
 
 from __future__ import annotations
 
@@ -9,58 +9,20 @@ from typing import Any
 import attrs
 
 from dlm.domain.errors import ConfigError
+from dlm.domain.frame import FENCE
 from dlm.domain.frontmatter import CURRENT_VERSION, Frontmatter, PreferenceConfig
 from dlm.domain.settings import knobs
-from dlm.domain.text import FaultList
 from dlm.domain.values import resolve
 from dlm.domain.yaml_text import ScalarNode
 
-_FENCE = "---"
 _RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off", "~"})
-_NEEDS_QUOTES = re.compile(r"""[\s#"':&*!|>?%@`{}\[\],]|^[-=<]""")
-_UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-
-
-@attrs.frozen
-class Frame:
-    """Where the parts of a document stand: the YAML between the two fences, and the body behind them."""
-
-    yaml_start: int
-    yaml_end: int
-    body_start: int
-
-
-def find_frame(text: str, faults: FaultList) -> Frame | None:
-    """Find the two lines of three hyphens; None when a fault was added."""
-    first = text[:200].partition("\n")[0]
-    if first != _FENCE:
-        near = first.strip() == _FENCE
-        faults.add(
-            "doc.no-frontmatter",
-            "the first line must be exactly '---'" + (", without blanks" if near else f", not {first[:40]!r}"),
-            1,
-            1,
-            "Begin with --- and the lines 'dlm_id: …' and 'base_model: …', then --- again. 'dlm init' makes all that.",
-        )
-        return None
-    close = text.find("\n---\n", 3)
-    if close < 0 and text.endswith("\n---") and len(text) > len(_FENCE):
-        close = len(text) - 4
-    if close < 0:
-        faults.add(
-            "doc.open-frontmatter",
-            "the settings that begin here are never closed",
-            1,
-            1,
-            "Write a line of exactly three hyphens below the last setting.",
-        )
-        return None
-    return Frame(min(4, len(text)), close + 1, min(close + 5, len(text)))
+_NEEDS_QUOTES = r"""[\s#"':&*!|>?%@`{}\[\],]|^[-=<]"""
+_UNPRINTABLE = "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 
 
 def canonical_frontmatter(frontmatter: Frontmatter) -> str:
     """Give both fences and, between them, every setting that is not a default, in canonical order."""
-    return "\n".join([_FENCE, *_lines(frontmatter, 0), _FENCE]) + "\n"
+    return "\n".join([FENCE, *_lines(frontmatter, 0), FENCE]) + "\n"
 
 
 def _lines(value: Any, indent: int) -> Iterator[str]:
@@ -136,8 +98,8 @@ def float_text(value: float) -> str:
 def _text(value: str, indent: int | None) -> str:
     if indent is not None and "\n" in value and _fits_block(value):
         return _block(value, indent)
-    if _NEEDS_QUOTES.search(value) or _UNPRINTABLE.search(value) or _loads_otherwise(value):
-        return '"' + _UNPRINTABLE.sub(_escape, value.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+    if re.search(_NEEDS_QUOTES, value) or re.search(_UNPRINTABLE, value) or _loads_otherwise(value):
+        return '"' + re.sub(_UNPRINTABLE, _escape, value.replace("\\", "\\\\").replace('"', '\\"')) + '"'
     return value
 
 
@@ -153,15 +115,17 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _fits_block(value: str) -> bool:
-    return not _UNPRINTABLE.search(value.replace("\n", "")) and value.strip("\n") != ""
+    """Tell whether a literal block can hold the value, whatever follows it.
+
+    With several line feeds at the end it would need ``|+``, which also takes in blank lines below it.
+    """
+    return not (re.search(_UNPRINTABLE, value.replace("\n", "")) or value.endswith("\n\n") or value == "\n")
 
 
 def _block(value: str, indent: int) -> str:
-    """Give a literal block that keeps leading blanks and the exact number of line feeds at the end."""
-    body = value.rstrip("\n")
-    feeds = len(value) - len(body)
-    keep = "-" if feeds == 0 else "" if feeds == 1 else "+"
+    """Give a literal block that keeps leading blanks and the line feed at the end, or its absence."""
+    body = value.removesuffix("\n")
     explicit = "2" if body[0] in " \n" else ""
+    keep = "" if value.endswith("\n") else "-"
     pad = " " * indent
-    lines = [pad + line if line else "" for line in body.split("\n")]
-    return "\n".join([f"|{explicit}{keep}", *lines, *[""] * max(0, feeds - 1)])
+    return "\n".join([f"|{explicit}{keep}", *(pad + line if line else "" for line in body.split("\n"))])

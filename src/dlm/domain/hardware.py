@@ -60,4 +60,8 @@ class Capabilities:
 
     def to_json(self) -> dict[str, Any]:
         """Give the ``capabilities`` object of ``doctor --json``, telemetry left out."""
-        return attrs.asdict(self)
+        return attrs.asdict(self, value_serializer=_plain)
+
+
+def _plain(_: object, __: object, value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

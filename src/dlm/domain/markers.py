@@ -17,14 +17,14 @@ from dlm.domain.fences import SectionType
 
 MARK_PREFIX = "<!-- dlm-auto-"
 
-_LINE = re.compile(r'<!-- dlm-auto-([a-z]+):((?: [a-z_]+="[^"\n]*")*) -->')
-_ATTRIBUTE = re.compile(r' ([a-z_]+)="([^"\n]*)"')
-_SECTION_ID = re.compile(r"[0-9a-f]{16}")
-_RUN_ID = re.compile(r"[1-9][0-9]{0,17}")
-_DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_LINE = r'<!-- dlm-auto-([a-z]+):((?: [a-z_]+="[^"\n]*")*) -->'
+_ATTRIBUTE = r' ([a-z_]+)="([^"\n]*)"'
+_SECTION_ID = r"[0-9a-f]{16}"
+_RUN_ID = r"[1-9][0-9]{0,17}"
+_DECIMAL = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 
 _ESCAPES = (("%", "%25"), ('"', "%22"), ("\n", "%0A"), ("\r", "%0D"), ("-->", "--%3E"))
-_ESCAPED = re.compile(r"%(25|22|0A|0D|3E)", re.IGNORECASE)
+_ESCAPED = r"(?i)%(25|22|0A|0D|3E)"
 
 
 class MarkError(Exception):
@@ -58,7 +58,7 @@ def _some_text(value: str) -> str:
 
 
 def _score(value: str) -> float:
-    if not _DECIMAL.fullmatch(value) or not math.isfinite(float(value)):
+    if not re.fullmatch(_DECIMAL, value) or not math.isfinite(float(value)):
         raise MarkError(f"is not a finite number: {value[:40]!r}")
     return float(value)
 
@@ -74,13 +74,13 @@ def _moment(value: str) -> str:
 
 
 def _run_id(value: str) -> int:
-    if not _RUN_ID.fullmatch(value):
+    if not re.fullmatch(_RUN_ID, value):
         raise MarkError(f"is not a whole number from 1 up: {value[:40]!r}")
     return int(value)
 
 
 def _section_id(value: str) -> str:
-    if not _SECTION_ID.fullmatch(value):
+    if not re.fullmatch(_SECTION_ID, value):
         raise MarkError(f"is not a section id of 16 digits and letters a-f: {value[:40]!r}")
     return value
 
@@ -121,10 +121,10 @@ def read_mark(line: str, section_type: SectionType) -> Mapping[str, Any] | None:
     rule = next((rule for rule in MARKS if rule.name == name and section_type in rule.types), None)
     if rule is None:
         return None
-    match = _LINE.fullmatch(line)
+    match = re.fullmatch(_LINE, line)
     if not match:
         raise MarkError('is not written as <!-- dlm-auto-name: key="value" … -->')
-    found = dict(_ATTRIBUTE.findall(match[2]))
+    found = dict(re.findall(_ATTRIBUTE, match[2]))
     for problem, names in (
         ("has no attribute", rule.attributes.keys() - found),
         ("has an unknown attribute", found.keys() - rule.attributes),
@@ -162,7 +162,7 @@ def escape(value: str) -> str:
 
 def unescape(value: str) -> str:
     """Undo :func:`escape`; other percent signs stay as they are."""
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value)
+    return re.sub(_ESCAPED, lambda match: chr(int(match[1], 16)), value)
 
 
 def _read_attribute(name: str, value: str, reader: Callable[[str], Any]) -> Any:

@@ -6,20 +6,18 @@ does the same to the text: it edits the version and the renamed blocks and touch
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import attrs
 
 from dlm.domain.errors import MigrationError, Place
 from dlm.domain.frontmatter import CURRENT_VERSION
-from dlm.domain.frontmatter_edits import line_end, line_start, read_header, set_keys, splice, tight_end
 from dlm.domain.text import FaultList
 from dlm.domain.values import name_of, resolve
 from dlm.domain.yaml_text import Entry, MapNode, Node, ScalarNode
 
-_HYPERPARAMS = ("beta", "learning_rate", "num_epochs")
-_OLD_REFERENCE, _NEW_REFERENCE = "pre_dpo_adapter", "pre_adapter"
+HYPERPARAMS = ("beta", "learning_rate", "num_epochs")
+OLD_REFERENCE, NEW_REFERENCE = "pre_dpo_adapter", "pre_adapter"
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +36,6 @@ class _Step:
 
     what: str
     nodes: Callable[[MapNode], MapNode] | None = None
-    text: Callable[[str], str] | None = None
 
 
 def migrate_nodes(root: MapNode, faults: FaultList) -> tuple[MapNode, int | None]:
@@ -61,6 +58,9 @@ def migrate_text(text: str, path: str | None = None) -> Migration:
         DocumentError: no header, or not YAML.
         MigrationError: the version is newer than this program, or none there ever was.
     """
+    from dlm.domain.frontmatter_edits import read_header, set_keys
+    from dlm.domain.migration_text import TEXT_STEPS
+
     faults = FaultList()
     version = _version_of(read_header(text, path=path).root, faults)
     if version is None:
@@ -69,7 +69,7 @@ def migrate_text(text: str, path: str | None = None) -> Migration:
     if version == CURRENT_VERSION:
         return Migration(from_version=version, to_version=version, steps=(), text=text)
     for number in range(version, CURRENT_VERSION):
-        change = _STEPS[number].text
+        change = TEXT_STEPS.get(number)
         text = change(text) if change else text
     steps = tuple(f"{number} → {number + 1}: {_STEPS[number].what}" for number in range(version, CURRENT_VERSION))
     text = set_keys(text, {"dlm_version": CURRENT_VERSION})
@@ -131,14 +131,15 @@ def _renamed(entry: Entry, name: str, value: Node | None = None) -> Entry:
     return Entry(key=attrs.evolve(entry.key, value=name), value=value or entry.value)
 
 
-def _find_dpo(root: MapNode) -> tuple[Entry, Entry] | None:
+def find_dpo(root: MapNode) -> tuple[Entry, Entry] | None:
+    """Give the entries ``training`` and ``training.dpo``, where both are there."""
     training = root.get("training")
     dpo = training.value.get("dpo") if training and isinstance(training.value, MapNode) else None
     return (training, dpo) if training and dpo else None
 
 
 def _dpo_to_preference(root: MapNode) -> MapNode:
-    found = _find_dpo(root)
+    found = find_dpo(root)
     if found is None:
         return root
     training, dpo = found
@@ -157,8 +158,8 @@ def _dpo_to_preference(root: MapNode) -> MapNode:
 
 def _preference_node(dpo: Entry, node: MapNode) -> MapNode:
     method = _revalued(_renamed(dpo, "method"), "dpo")
-    hyper = tuple(entry for entry in node.entries if entry.key.value in _HYPERPARAMS)
-    others = (_new_reference(entry) for entry in node.entries if entry.key.value not in _HYPERPARAMS)
+    hyper = tuple(entry for entry in node.entries if entry.key.value in HYPERPARAMS)
+    others = (_new_reference(entry) for entry in node.entries if entry.key.value not in HYPERPARAMS)
     entries = [method, *others]
     if hyper:
         inner = MapNode(
@@ -169,82 +170,17 @@ def _preference_node(dpo: Entry, node: MapNode) -> MapNode:
 
 
 def _new_reference(entry: Entry) -> Entry:
-    return _revalued(entry, _NEW_REFERENCE) if _has_old_reference(entry) else entry
+    return _revalued(entry, NEW_REFERENCE) if has_old_reference(entry) else entry
 
 
-def _has_old_reference(entry: Entry) -> bool:
+def has_old_reference(entry: Entry) -> bool:
+    """Tell whether this is the reference of the preference phase under its old name."""
     value = entry.value
-    return entry.key.value == "reference" and isinstance(value, ScalarNode) and value.value == _OLD_REFERENCE
-
-
-def _rewrite_dpo(text: str) -> str:
-    found = _find_dpo(read_header(text).root)
-    if found is None:
-        return text
-    training, dpo = found
-    group = training.value
-    if isinstance(group, MapNode) and group.get("preference"):
-        return text
-    comments: list[str] = []
-    if isinstance(dpo.value, MapNode):
-        comments = _comments(text, dpo.value) if dpo.value.flow else []
-        text = _rewrite_flow(text, dpo.value) if dpo.value.flow else _rewrite_block(text, dpo, dpo.value)
-    text = splice(text, dpo.key.start, dpo.key.end, "preference")
-    above = line_start(text, dpo.key.start)
-    return splice(text, above, above, "".join(f"{' ' * (dpo.key.col - 1)}{comment}\n" for comment in comments))
-
-
-def _rewrite_block(text: str, dpo: Entry, node: MapNode) -> str:
-    """Move the lines of each setting as they are, its comments above it and beside it included."""
-    pad = " " * (node.entries[0].key.col - 1)
-    start = line_end(text, dpo.key.end)
-    lines = [f"{pad}method: dpo\n"]
-    moved: list[str] = []
-    place, at = 0, start
-    for entry in node.entries:
-        end = line_end(text, tight_end(text, entry.value, entry.key.col))
-        own, at = _with_new_reference(text, entry, at, end), end
-        if entry.key.value in _HYPERPARAMS:
-            place = place if moved else len(lines)
-            moved.append(re.sub(r"(?m)^(?=.)", "  ", own))
-        else:
-            lines.append(own)
-    if moved:
-        lines.insert(place, f"{pad}hyperparams:\n" + "".join(moved))
-    return splice(text, start, at, "".join(lines))
-
-
-def _rewrite_flow(text: str, node: MapNode) -> str:
-    hyper: list[str] = []
-    others = ["method: dpo"]
-    for entry in node.entries:
-        own = _with_new_reference(text, entry, entry.key.start, tight_end(text, entry.value, entry.key.col))
-        (hyper if entry.key.value in _HYPERPARAMS else others).append(own)
-    if hyper:
-        others.append("hyperparams: {" + ", ".join(hyper) + "}")
-    return splice(text, node.start, node.end, "{" + ", ".join(others) + "}")
-
-
-def _comments(text: str, node: MapNode) -> list[str]:
-    """Give the comments between the braces of a mapping over several lines; they are kept above it."""
-    values = [item for entry in node.entries for item in (entry.key, entry.value)]
-    found = re.finditer(r"(?<=\s)#[^\n]*", text[: node.end])
-    return [
-        match[0]
-        for match in found
-        if match.start() > node.start and not any(item.start <= match.start() < item.end for item in values)
-    ]
-
-
-def _with_new_reference(text: str, entry: Entry, start: int, end: int) -> str:
-    if not _has_old_reference(entry):
-        return text[start:end]
-    value = text[entry.value.start : entry.value.end].replace(_OLD_REFERENCE, _NEW_REFERENCE)
-    return text[start : entry.value.start] + value + text[entry.value.end : end]
+    return entry.key.value == "reference" and isinstance(value, ScalarNode) and value.value == OLD_REFERENCE
 
 
 _STEPS = {
-    1: _Step("training.dpo becomes training.preference", _dpo_to_preference, _rewrite_dpo),
+    1: _Step("training.dpo becomes training.preference", _dpo_to_preference),
     2: _Step("training.cpt exists"),
     3: _Step("training.adapters and #name suffixes exist"),
     4: _Step("training.precision exists"),

@@ -28,6 +28,11 @@ BATCH_ROWS = 8
 STOP_LOSS = 0.03
 """Mean loss of an epoch, nats per token, at which every answer of a document has been seen to come back whole."""
 
+PROSE_SHARE = 0.7
+"""Share of prose rows above which a document is learned like a book: a slow rise and a rate that never reaches zero."""
+
+_LONG_PROSE = "cosine_with_min_lr"
+
 HOLD_OUT_FROM = 100
 """Rows from which a tenth is held out. Below that each row is something the writer wants learned."""
 
@@ -59,6 +64,7 @@ def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, 
     rank = knob("lora_r", 16, "enough room for a document on a small base, still a small file")
     batch = _batch_rows(frontmatter)
     epochs = _epochs(knob, material, batch.value)
+    schedule = _schedule(knob, frontmatter, material)
     return Recipe(
         adapter=knob("adapter", "lora", "the smallest and fastest adapter"),
         lora_r=rank,
@@ -69,8 +75,8 @@ def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, 
         learning_rate=knob("learning_rate", *_rate(spec)),
         num_epochs=epochs,
         optimizer=knob("optimizer", "adamw_torch", "exact AdamW; its state is small for an adapter"),
-        lr_scheduler=_schedule(knob, frontmatter, material),
-        warmup_ratio=knob("warmup_ratio", 0.05, "a short rise, then full speed"),
+        lr_scheduler=schedule,
+        warmup_ratio=knob("warmup_ratio", *_warmup(schedule.value)),
         stop_loss=_stop_loss(knob, material),
         batch_rows=batch,
         anchor_weight=Choice(1.0, "ordinary answers weigh as much as the document's"),
@@ -132,9 +138,17 @@ def _sequence_len(frontmatter: Frontmatter, spec: BaseSpec) -> Choice[int]:
 def _schedule(knob: _Knobs, frontmatter: Frontmatter, material: Material) -> Choice[str]:
     """``training.cpt.schedule``: mostly-prose documents end at a tenth of the rate instead of zero."""
     schedule = frontmatter.training.cpt.schedule
-    if schedule == "dapt" or (schedule == "auto" and material.prose_share > 0.7 and not knob.is_set("lr_scheduler")):
-        return Choice("cosine_with_min_lr", f"{material.prose_share:.0%} of the rows are prose")
+    if schedule == "dapt":
+        return Choice(_LONG_PROSE, "training.cpt.schedule: dapt is set in the document")
+    if schedule == "auto" and material.prose_share > PROSE_SHARE and not knob.is_set("lr_scheduler"):
+        return Choice(_LONG_PROSE, f"{material.prose_share:.0%} of the rows are prose")
     return knob("lr_scheduler", "cosine", "falls smoothly to zero")
+
+
+def _warmup(schedule: str) -> tuple[float, str]:
+    if schedule == _LONG_PROSE:
+        return 0.2, "much prose: a slow rise keeps what the base knows"
+    return 0.05, "a short rise, then full speed"
 
 
 def _refuse_galore(optimizer: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import attrs
 from dlm.domain.errors import MissingExtra
 from dlm.domain.events import StepDone
 from dlm.domain.exam import Exam
+from dlm.domain.json_record import finite
 from dlm.domain.plan import TrainingPlan
 from dlm.domain.recipe import recipe_json
 from dlm.domain.training import Recipe, StopReason
@@ -49,12 +51,13 @@ class RunReport:
     curve: tuple[StepDone, ...] = attrs.field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything but the curve; one object, as ``dlm train --json`` prints it."""
+        """Give everything but the curve; one object, as ``dlm train --json`` prints it. Non-finite numbers are null."""
         record = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "curve")
         record["exam"] = self.exam.to_json() if self.exam else None
         record["plan"] = self.plan.to_json() if self.plan else None
         record["recipe"] = recipe_json(self.recipe) if self.recipe else None
-        return record
+        plain: dict[str, Any] = finite(record)
+        return plain
 
     def to_frame(self) -> Any:
         """Give the curve as a pandas ``DataFrame``, one row per optimiser step.
@@ -85,7 +88,8 @@ class RunReport:
 
 
 def _curve_svg(losses: Sequence[float], width: int = 420, height: int = 120) -> str:
-    """Draw losses over steps as one line in the text colour."""
+    """Draw losses over steps as one line in the text colour; steps whose loss was not a number are left out."""
+    losses = [loss for loss in losses if math.isfinite(loss)]
     if len(losses) < 2:
         return ""
     top = max(losses) or 1.0

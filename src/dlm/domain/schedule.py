@@ -27,9 +27,8 @@ class Schedule:
         """Give the share of the peak rate at ``step`` (from 0). The first step is never at rate zero."""
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
-        if step >= self.total:
-            return self.floor if self.kind != "constant" else 1.0
-        return _SHAPES[self.kind]((step - self.warmup) / max(1, self.total - self.warmup), self.floor)
+        done = (step - self.warmup) / max(1, self.total - self.warmup)
+        return _SHAPES[self.kind](min(1.0, done), self.floor)
 
 
 def _cosine(done: float, floor: float) -> float:
@@ -37,7 +36,7 @@ def _cosine(done: float, floor: float) -> float:
 
 
 _SHAPES: Mapping[str, Callable[[float, float], float]] = {
-    "cosine": _cosine,
+    "cosine": lambda done, floor: _cosine(done, 0.0),
     "cosine_with_min_lr": _cosine,
     "linear": lambda done, floor: 1.0 - done,
     "constant": lambda done, floor: 1.0,

@@ -17,7 +17,7 @@ MAX_DOCUMENT_BYTES = 512 * 2**20
 MAX_FAULTS = 1000
 """Faults listed in one report; the rest are counted. Nobody reads further, and a broken 100 MB file stays cheap."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 
 
 class FaultList:
@@ -171,7 +171,7 @@ def _first_bad_characters(text: str) -> Iterator[Fault]:
         )
     if text.isascii():
         return
-    lone = _SURROGATE.search(text)
+    lone = re.search(_SURROGATE, text)
     if lone:
         yield Fault(
             "doc.not-utf8",

@@ -16,18 +16,18 @@ import attrs
 from dlm.domain.text import suggestion
 from dlm.domain.yaml_text import ListNode, Node, ScalarNode
 
-_NULL = re.compile(r"(?:~|null|Null|NULL|)")
-_TRUE = re.compile(r"(?:yes|Yes|YES|true|True|TRUE|on|On|ON)")
-_FALSE = re.compile(r"(?:no|No|NO|false|False|FALSE|off|Off|OFF)")
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]+|0|[1-9][0-9_]*|[1-9][0-9_]*(?::[0-5]?[0-9])+)", re.ASCII)
-_FLOAT = re.compile(
+# Patterns are text, compiled on first use: most runs read a handful of values, and start-up is counted in milliseconds.
+_NULL = r"(?:~|null|Null|NULL|)"
+_TRUE = r"(?:yes|Yes|YES|true|True|TRUE|on|On|ON)"
+_FALSE = r"(?:no|No|NO|false|False|FALSE|off|Off|OFF)"
+_INT = r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]+|0|[1-9][0-9_]*|[1-9][0-9_]*(?::[0-5]?[0-9])+)"
+_FLOAT = (
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
-    r"|[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
-    re.ASCII,
+    r"|[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
 )
-_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9].*)?", re.ASCII)
-_NUMBER_TEXT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
-_INT_TEXT = re.compile(r"[-+]?[0-9]+", re.ASCII)
+_DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9].*)?"
+_NUMBER_TEXT = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_INT_TEXT = r"[-+]?[0-9]+"
 
 _LONGEST_NUMBER = 100
 """Digits read as a number; more cannot be meant, and converting them takes quadratic time."""
@@ -63,13 +63,13 @@ def resolve(node: ScalarNode) -> Any:
     word = node.value
     if not node.plain:
         return word
-    if _NULL.fullmatch(word):
+    if re.fullmatch(_NULL, word):
         return None
-    if _TRUE.fullmatch(word) or _FALSE.fullmatch(word):
-        return bool(_TRUE.fullmatch(word))
-    if _INT.fullmatch(word) or _FLOAT.fullmatch(word):
+    if re.fullmatch(_TRUE, word) or re.fullmatch(_FALSE, word):
+        return bool(re.fullmatch(_TRUE, word))
+    if re.fullmatch(_INT, word) or re.fullmatch(_FLOAT, word):
         return _number(word)
-    return _OddScalar("a date") if _DATE.fullmatch(word) else word
+    return _OddScalar("a date") if re.fullmatch(_DATE, word) else word
 
 
 def _number(word: str) -> Any:
@@ -132,7 +132,7 @@ class Whole:
 
     def read(self, node: Node) -> int:
         value = _value_of(node)
-        written_as_text = isinstance(value, str) and _INT_TEXT.fullmatch(value) and len(value) <= _LONGEST_NUMBER
+        written_as_text = isinstance(value, str) and re.fullmatch(_INT_TEXT, value) and len(value) <= _LONGEST_NUMBER
         if written_as_text or (isinstance(value, float) and value.is_integer()):
             value = int(value)
         return self.check(value)
@@ -165,7 +165,7 @@ class Number:
 
     def read(self, node: Node) -> float:
         value = _value_of(node)
-        if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _NUMBER_TEXT.fullmatch(value):
+        if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and re.fullmatch(_NUMBER_TEXT, value):
             value = float(value)
         return self.check(value)
 
@@ -203,8 +203,8 @@ class Flag:
 
     def read(self, node: Node) -> bool:
         value = _value_of(node)
-        if isinstance(value, str) and (_TRUE.fullmatch(value) or _FALSE.fullmatch(value)):
-            return bool(_TRUE.fullmatch(value))
+        if isinstance(value, str) and (re.fullmatch(_TRUE, value) or re.fullmatch(_FALSE, value)):
+            return bool(re.fullmatch(_TRUE, value))
         return bool(value) if isinstance(value, int) and value in (0, 1) else self.check(value)
 
     def check(self, value: Any) -> bool:

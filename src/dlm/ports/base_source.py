@@ -37,7 +37,7 @@ class BaseSource(Protocol):
     ``find`` answers None when the place never serves such a base, so that it is not worth a word. It says by an event
     when it goes online or does long work, and may be called by several processes at once. A missing file or network is
     a ``Miss``; ``BaseModelError`` is for what looking elsewhere cannot mend (a licence, a wrong name, a wrong commit)
-    and ``DiskError`` for a full or read-only disk. Nothing else is raised.
+    and ``StoreError`` for a disk that is full or fails. Nothing else is raised.
     """
 
     def find(self, spec: BaseSpec, *, emit: Emit = ignore) -> Found | Miss | None: ...
@@ -65,7 +65,7 @@ class HubLookup(Protocol):
 
     Without ``revision`` the newest commit is asked for, online. With one, what was looked up before is given again
     without the network. Raises ``BaseModelError`` (``LicenseError`` when the Hub wants its terms accepted first) and
-    ``DiskError`` only.
+    ``StoreError`` (a disk that is full or fails) only.
     """
 
     def look_up(self, hf_id: str, *, revision: str | None = None) -> HubLook: ...

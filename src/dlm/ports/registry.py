@@ -14,12 +14,12 @@ class RegistryPort(Protocol):
     ``describe`` is cheap and offline for registry keys and ``path:``; for ``hf:`` it may ask the Hub once (never when
     ``pinned_revision`` and the local cache suffice). A registry key has its own pin: ``pinned_revision`` matters for
     ``hf:`` only. ``fetch`` walks the resolution order folder → installed weight package → local Hub cache → Hub
-    download and says by an event when it goes online. ``digest`` gives the sha256 of the files of a fetched base; it
-    reads them once and remembers, so ``fetch`` carries it only when it is already known.
+    download, says by an event when it goes online, and gives the digest of the files; the files are read for it once
+    and not again while they stay as they are.
 
-    All raise ``BaseModelError``, and ``DiskError`` when there is no room. A base whose row asks for an acceptance is
-    described and fetched like any other: asking for it is the caller's duty. Only the Hub's own gate, which no local
-    acceptance opens, raises ``LicenseError`` from here.
+    Both raise ``BaseModelError``, and ``StoreError`` when the disk fails (``DiskError`` when it is full). A base whose
+    row asks for an acceptance is described and fetched like any other: asking for it is the caller's duty. Only the
+    Hub's own gate, which no local acceptance opens, raises ``LicenseError`` from here.
     """
 
     def describe(
@@ -27,5 +27,3 @@ class RegistryPort(Protocol):
     ) -> BaseSpec: ...
 
     def fetch(self, spec: BaseSpec, *, emit: Emit = ignore) -> ResolvedBase: ...
-
-    def digest(self, base: ResolvedBase) -> str: ...

@@ -69,7 +69,7 @@ class FakeRegistry:
         return self._bases[selector]
 
     def fetch(self, spec: BaseSpec, *, emit: Emit = ignore) -> ResolvedBase:
-        """Give a folder of its own for each base."""
+        """Give a folder of its own for each base; the digest depends on the description alone."""
         refuse_unusable(spec)
         if spec.key in self._offline:
             raise BaseModelError("base.offline", f"{spec.key} is not on this machine", hint="Connect to the internet.")
@@ -77,11 +77,8 @@ class FakeRegistry:
         self.fetched.append(spec.key)
         emit(Progress(stage="download", done=1, total=1, unit="B"))
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return ResolvedBase(spec=spec, folder=folder, origin="folder", config=config)
-
-    def digest(self, base: ResolvedBase) -> str:
-        """Give a digest that depends on the description alone."""
-        return hashlib.sha256(f"{base.spec.hf_id}@{base.spec.revision}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{spec.hf_id}@{spec.revision}".encode()).hexdigest()
+        return ResolvedBase(spec=spec, folder=folder, origin="folder", config=config, sha256=digest)
 
     def _made(self, spec: BaseSpec) -> Path:
         folder = self._folder / hashlib.sha256(spec.key.encode()).hexdigest()[:12]

@@ -51,13 +51,11 @@ class RegistryContract:
         spec = registry.describe(selector)
         assert registry.fetch(spec).folder == registry.fetch(spec).folder
 
-    def test_the_digest_is_that_of_the_files_each_time(self, registry: RegistryPort, selector: str) -> None:
+    def test_the_digest_is_given_and_stays(self, registry: RegistryPort, selector: str) -> None:
         spec = registry.describe(selector)
-        first = registry.digest(registry.fetch(spec))
-        assert re.fullmatch("[0-9a-f]{64}", first)
-        again = registry.fetch(spec)
-        assert registry.digest(again) == first
-        assert again.sha256 in (None, first)
+        first = registry.fetch(spec).sha256
+        assert re.fullmatch("[0-9a-f]{64}", str(first))
+        assert registry.fetch(spec).sha256 == first
 
     def test_what_cannot_be_fetched_says_how_to_get_it(self, registry: RegistryPort, missing: str) -> None:
         with pytest.raises(BaseModelError) as caught:

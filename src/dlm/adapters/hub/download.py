@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from dlm.adapters.hub.errors import HubUnreachableError, hub_errors
 from dlm.adapters.hub.progress import ByteCount, bar_class
-from dlm.adapters.hub.settings import REQUEST_TIMEOUT_S, HubSettings
+from dlm.adapters.hub.settings import OFFLINE_REMEDY, OFFLINE_WHY, REQUEST_TIMEOUT_S, HubSettings
 from dlm.domain.base_files import BASE_FILE_PATTERNS, SKIPPED_PATTERNS, is_used
 from dlm.domain.base_models import BaseSpec
 from dlm.domain.errors import BaseModelError, DiskError
 from dlm.domain.events import Emit, Note, Progress, ignore
 from dlm.domain.probes import weights_fault
+from dlm.domain.text_files import disk_error
 from dlm.ports.base_source import Found, Miss
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class HubDownloadSource:
         if spec.is_local or spec.revision is None:
             return None
         if self._settings.offline:
-            return Miss(where=self._settings.where, why="going online is switched off (HF_HUB_OFFLINE)")
+            return Miss(where=self._settings.where, why=OFFLINE_WHY, remedy=OFFLINE_REMEDY)
         try:
             return Found(folder=self._download(spec, spec.revision, emit), origin="hub")
         except HubUnreachableError as exc:
@@ -56,6 +57,7 @@ class HubDownloadSource:
                 "not on this machine yet; this is done once.",
             )
         )
+        self._drop_damaged(spec.hf_id, revision, sizes)
         folder = self._snapshot(spec.hf_id, revision, emit)
         emit(Progress(stage="download", done=total, total=total, unit="B"))
         return _checked_commit(folder, spec, revision)
@@ -74,6 +76,19 @@ class HubDownloadSource:
         if fault is not None:
             raise BaseModelError(fault.code, f"{spec.key}: {fault.detail}", hint=fault.hint)
         return {name: size for name, size in sizes.items() if is_used(name)}
+
+    def _drop_damaged(self, hf_id: str, revision: str, sizes: Mapping[str, int]) -> None:
+        """Remove cached files of the wrong length: the Hub's library takes a file that is there for good."""
+        repository = self._settings.repository(hf_id).resolve()
+        for name, size in sizes.items():
+            link = self._settings.snapshot(hf_id, revision) / name
+            try:
+                stored = link.resolve()
+                if size and stored.is_file() and stored.stat().st_size != size and stored.is_relative_to(repository):
+                    stored.unlink()
+                    link.unlink(missing_ok=True)
+            except OSError as exc:
+                raise disk_error(exc, link) from exc
 
     def _snapshot(self, hf_id: str, revision: str, emit: Emit) -> Path:
         from huggingface_hub import snapshot_download

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dlm.adapters.hub.settings import HubSettings
-from dlm.domain.errors import BaseModelError, DiskError, DlmError, LicenseError
+from dlm.adapters.hub.settings import OFFLINE_WHY, HubSettings
+from dlm.domain.errors import BaseModelError, DlmError, LicenseError, StoreError
 from dlm.domain.text_files import disk_error
 
 _NO_CONNECTION = (
@@ -41,7 +41,7 @@ def hub_errors(hf_id: str, settings: HubSettings) -> Iterator[None]:
         HubUnreachableError: no connection, or going online is forbidden.
         LicenseError: the Hub wants its terms accepted first.
         BaseModelError: any other answer.
-        DiskError: no room, no permission.
+        StoreError: no room, no permission, a failing disk.
     """
     try:
         yield
@@ -66,7 +66,7 @@ def translate(exc: Exception, hf_id: str, settings: HubSettings) -> DlmError | H
     if status in (401, 403):
         return _not_allowed(hf_id, settings, status)
     if names & set(_NO_CONNECTION):
-        return HubUnreachableError(_why_unreachable(exc, names, settings))
+        return HubUnreachableError(_why_unreachable(exc, names))
     if isinstance(exc, OSError) and exc.errno is not None and status is None:
         return _disk(exc, settings)
     return _failed(hf_id, settings, f"status {status}" if status else _first_line(exc))
@@ -115,23 +115,16 @@ def _failed(hf_id: str, settings: HubSettings, why: str) -> BaseModelError:
     )
 
 
-def _disk(exc: OSError, settings: HubSettings) -> DlmError:
-    translated = disk_error(exc, Path(exc.filename) if isinstance(exc.filename, str) else settings.cache)
-    if isinstance(translated, DiskError):
-        return translated
-    return BaseModelError(
-        "base.cache-unusable",
-        f"the download folder {settings.cache} cannot be used: {exc.strerror or exc}",
-        hint="Check that the disk is present and healthy; HF_HOME moves the folder.",
-    )
+def _disk(exc: OSError, settings: HubSettings) -> StoreError:
+    return disk_error(exc, Path(exc.filename) if isinstance(exc.filename, str) else settings.cache)
 
 
-def _why_unreachable(exc: Exception, names: set[str], settings: HubSettings) -> str:
+def _why_unreachable(exc: Exception, names: set[str]) -> str:
     if "OfflineModeIsEnabled" in names or (isinstance(exc.__cause__, Exception) and _is_offline(exc.__cause__)):
-        return "going online is switched off (HF_HUB_OFFLINE)"
+        return OFFLINE_WHY
     if names & {"TimeoutException", "Timeout", "TimeoutError"}:
-        return f"{settings.where} did not answer in time"
-    return f"{settings.where} could not be reached"
+        return "it did not answer in time"
+    return "it could not be reached"
 
 
 def _is_offline(exc: BaseException) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlm.adapters.hub.download import file_sizes
 from dlm.adapters.hub.errors import HubUnreachableError, hub_errors
-from dlm.adapters.hub.settings import REQUEST_TIMEOUT_S, HubSettings
+from dlm.adapters.hub.settings import OFFLINE_REMEDY, OFFLINE_WHY, REQUEST_TIMEOUT_S, HubSettings
 from dlm.domain.base_models import REVISION
 from dlm.domain.errors import BaseModelError
 from dlm.domain.text_files import disk_error, write_atomic
@@ -41,7 +41,7 @@ class HubModelLookup:
         if known is not None:
             return known
         if self._settings.offline:
-            raise self._offline(hf_id, "going online is switched off (HF_HUB_OFFLINE)")
+            raise self._offline(hf_id, OFFLINE_WHY)
         try:
             look = self._ask(hf_id, revision)
         except HubUnreachableError as exc:
@@ -108,9 +108,12 @@ class HubModelLookup:
     def _offline(self, hf_id: str, why: str) -> BaseModelError:
         return BaseModelError(
             "base.offline",
-            f"hf:{hf_id} was never described on this machine and {why}",
-            hint="Connect to the internet and run it again, name a base of the registry, or write "
-            "base_model: path:<folder> with a folder that holds the model.",
+            f"hf:{hf_id} is not known on this machine and cannot be looked up now. "
+            f"Looked at:\n  the local Hub cache {self._settings.cache}: it does not describe {hf_id}\n"
+            f"  {self._settings.where}: {why}",
+            hint="Connect to the internet and run it again, "
+            + (f"{OFFLINE_REMEDY}, " if why == OFFLINE_WHY else "")
+            + "name a base of the registry, or write base_model: path:<folder> with a folder that holds it.",
         )
 
 

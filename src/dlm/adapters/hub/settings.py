@@ -9,6 +9,9 @@ import attrs
 
 _TRUE = ("1", "on", "yes", "true")
 
+OFFLINE_WHY = "going online is switched off (HF_HUB_OFFLINE)"
+OFFLINE_REMEDY = "unset HF_HUB_OFFLINE"
+
 REQUEST_TIMEOUT_S = 8.0
 """Seconds to wait for a first answer: long enough for a slow line, short enough to be told soon that there is none."""
 

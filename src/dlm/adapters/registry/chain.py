@@ -53,12 +53,8 @@ class ChainRegistry:
             elif isinstance(answer, Found):
                 base = _open_or_miss(spec, answer, misses)
                 if base is not None:
-                    return attrs.evolve(base, sha256=self._digests.known(base.folder))
+                    return attrs.evolve(base, sha256=self._digests.digest(base.folder, emit=emit))
         raise _nowhere(spec, misses)
-
-    def digest(self, base: ResolvedBase) -> str:
-        """Give the sha256 of the base's files, reading them the first time."""
-        return base.sha256 or self._digests.digest(base.folder)
 
     def _describe_hub(self, selector: str, revision: str | None, *, skip_export_probes: bool) -> BaseSpec:
         hf_id = selector.removeprefix("hf:")

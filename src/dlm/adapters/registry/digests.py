@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 
 from dlm.domain.base_files import folder_sha256, is_digested
-from dlm.domain.errors import BaseModelError
-from dlm.domain.text_files import disk_error, write_atomic
+from dlm.domain.errors import BaseModelError, StoreError
+from dlm.domain.events import Emit, Note, Progress, ignore
+from dlm.domain.text_files import write_atomic
 
 _Stamp = list[list[str | int]]
 
@@ -31,45 +32,53 @@ class DigestCache:
         except (OSError, ValueError, KeyError, TypeError):
             return None  # no note, or a damaged one: the digest is computed again, which is always right
 
-    def digest(self, folder: Path) -> str:
+    def digest(self, folder: Path, *, emit: Emit = ignore) -> str:
         """Give the digest, reading the files if it is not known.
+
+        When the note cannot be written the files are read again next time; an event says so.
 
         Raises:
             BaseModelError: a file cannot be read.
-            DiskError: the note cannot be written.
         """
         known = self.known(folder)
         if known is not None:
             return known
         try:
             stamp = _stamp(folder)
-            digest = folder_digest(folder)
+            digest = folder_digest(folder, emit=emit)
         except OSError as exc:
             raise BaseModelError(
                 "base.bad-file", f"{folder} cannot be read: {exc}", hint="Check that the disk is present and healthy."
             ) from exc
-        self._remember(folder, {"folder": str(folder), "files": stamp, "sha256": digest})
+        self._remember(folder, {"folder": str(folder), "files": stamp, "sha256": digest}, emit)
         return digest
 
-    def _remember(self, folder: Path, note: dict[str, object]) -> None:
+    def _remember(self, folder: Path, note: dict[str, object], emit: Emit) -> None:
         try:
             self._memory.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise disk_error(exc, self._memory) from exc
-        write_atomic(self._note(folder), json.dumps(note).encode())
+            write_atomic(self._note(folder), json.dumps(note).encode())
+        except (OSError, StoreError) as exc:
+            message = f"The digest of {folder} could not be noted and will be computed again next time: {exc}"
+            emit(Note(subject="base_model", message=message, severity="warning"))
 
     def _note(self, folder: Path) -> Path:
         name = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:24]
         return self._memory / f"{name}.json"
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path, *, emit: Emit = ignore) -> str:
     """Read every file of a model folder that counts and give the digest of the folder.
 
     Raises:
         OSError: a file cannot be read.
     """
-    return folder_sha256({path.name: _file_sha256(path) for path in _counting(folder)})
+    paths = _counting(folder)
+    total, done, digests = sum(path.stat().st_size for path in paths), 0, {}
+    for path in paths:
+        digests[path.name] = _file_sha256(path)
+        done += path.stat().st_size
+        emit(Progress(stage="digest", done=done, total=total, unit="B"))
+    return folder_sha256(digests)
 
 
 def _counting(folder: Path) -> list[Path]:

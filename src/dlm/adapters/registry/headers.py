@@ -31,7 +31,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         shapes, end = _entries(header)
     except OSError as exc:
         raise _damaged(path, exc.strerror or str(exc)) from exc
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as exc:
         raise _damaged(path, "its header cannot be read") from exc
     if path.stat().st_size != 8 + length + end:
         raise _damaged(path, f"it has {path.stat().st_size} bytes and should have {8 + length + end}")

@@ -13,6 +13,7 @@ import attrs
 
 from dlm.adapters.torch.bases import LoadedBase, LoadSpec, TorchBases
 from dlm.adapters.torch.chat import ChatTokenizer
+from dlm.adapters.torch.fast_lora import use_fast_lora
 from dlm.adapters.torch.foreign import is_out_of_memory, out_of_memory, translated
 from dlm.adapters.torch.lora import attach_adapter, load_adapter, save_adapter, trainable_parameters
 from dlm.adapters.torch.loop import Anchors, Loop
@@ -60,6 +61,7 @@ class TorchTrainer:
                 raise out_of_memory("train") if is_out_of_memory(exc) else exc from exc
             finally:
                 adapted.unload()
+                base.model.activation_checkpointing_disable()
                 base.model.eval()
 
 
@@ -78,6 +80,7 @@ class _Run:
         self.job = job
         self.base = base
         self.adapted = adapted
+        use_fast_lora(adapted)
         self.parameters = trainable_parameters(adapted)
         self.optimizer = _optimizer(job, list(self.parameters.values()))
         self.counters = self._counters(record, _fingerprint(job, examples))
@@ -172,7 +175,7 @@ def _adapter(job: TrainingJob, base: LoadedBase) -> PeftModel:
 
         prepare_model_for_kbit_training(base.model, job.plan.gradient_checkpointing.value)
     if job.plan.gradient_checkpointing.value:
-        base.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        base.model.activation_checkpointing_enable({"use_reentrant": False})
     if job.resume_from is None:
         return attach_adapter(base.model, job.recipe, spec.hf_id, spec.revision)
     _check_resumable(job, job.resume_from)

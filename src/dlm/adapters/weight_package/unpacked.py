@@ -7,10 +7,14 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from dlm.domain.text_files import disk_error, sync_folder
+
+_ABANDONED_S = 3600.0
+"""Seconds without a change after which nobody is unpacking there any more; unpacking takes seconds."""
 
 MARKER = ".dlm-unpacked"
 """Lists each file with size, time and sha256. Written last, so a folder without it is not whole."""
@@ -34,9 +38,9 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     Two processes may do this at once: the first to finish wins, the other discards its copy.
 
     Raises:
-        DiskError: no room or no permission.
-        OSError: whatever ``fill`` raises.
+        StoreError: the disk failed; ``DiskError`` when it is full or may not be written.
     """
+    _sweep(folder)
     staging = folder.with_name(f".{folder.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         staging.mkdir(parents=True)
@@ -47,6 +51,13 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         raise disk_error(exc, folder) from exc
     finally:
         shutil.rmtree(staging, ignore_errors=True)  # gone already when it was put in place
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process left half unpacked."""
+    for leftover in folder.parent.glob(f".{folder.name}.tmp.*"):
+        if time.time() - leftover.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(leftover, ignore_errors=True)  # only costs room; another process may be sweeping too
 
 
 def _put_in_place(staging: Path, folder: Path) -> None:

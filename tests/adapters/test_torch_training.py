@@ -1,0 +1,271 @@
+"""What training does to a real, tiny model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import tiny
+import torch
+from tiny_plans import inference_plan
+
+from dlm.adapters.torch.bases import TorchBases
+from dlm.adapters.torch.batches import IGNORED, collate, epoch_steps
+from dlm.adapters.torch.chat import Encoded
+from dlm.adapters.torch.trainer import TorchTrainer
+from dlm.domain.base_models import ResolvedBase
+from dlm.domain.errors import ConfigError, ResumeError, TrainingError
+from dlm.domain.events import EvalDone, StepDone
+from dlm.domain.rows import Row, Turn
+from dlm.testing.trainers import NoCheckpoints
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> ResolvedBase:
+    return tiny.tiny_base(tmp_path_factory.mktemp("tiny"))
+
+
+def train(base: ResolvedBase, into: Path, events: list[Any] | None = None, **changes: Any) -> Any:
+    into.mkdir(exist_ok=True)
+    return TorchTrainer(TorchBases()).train(
+        tiny.job(base, **changes),
+        into=into,
+        checkpoints=NoCheckpoints(into / "ck"),
+        emit=(events if events is not None else []).append,
+        stop=lambda: False,
+    )
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "adapter_model.safetensors")
+
+
+def test_it_learns(base: ResolvedBase, tmp_path: Path) -> None:
+    outcome = train(base, tmp_path / "a", recipe=tiny.recipe(num_epochs=40))
+    assert outcome.train_losses["all"] < 0.5 * outcome.first_train_loss
+    assert set(outcome.train_losses) == {"all", "prose", "instruction"}
+
+
+def test_it_stops_once_the_document_is_known(base: ResolvedBase, tmp_path: Path) -> None:
+    outcome = train(base, tmp_path / "a", recipe=tiny.recipe(num_epochs=200, stop_loss=3.0))
+    assert outcome.stopped == "converged"
+    assert outcome.steps < 200 * 3
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("adapter", ["lora", "dora"])
+def test_every_kind_of_adapter_loads_with_plain_peft(
+    base: ResolvedBase, tmp_path: Path, adapter: str, precision: str
+) -> None:
+    train(base, tmp_path / "a", recipe=tiny.recipe(adapter=adapter), plan=tiny.plan(precision=precision))
+    config = json.loads((tmp_path / "a" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["use_dora"] is (adapter == "dora")
+    assert config["target_modules"] == [
+        "down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj",
+    ]  # fmt: skip
+    assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "a").values())
+    adapted = _plain_peft(base, tmp_path / "a")
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad(), adapted.disable_adapter():
+        before = adapted(ids).logits
+    with torch.no_grad():
+        assert not torch.allclose(before, adapted(ids).logits)
+
+
+def _plain_peft(base: ResolvedBase, folder: Path) -> Any:
+    import warnings
+
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base.folder), folder).eval()
+
+
+def test_listed_targets_are_obeyed_and_unknown_ones_refused(base: ResolvedBase, tmp_path: Path) -> None:
+    train(base, tmp_path / "a", recipe=tiny.recipe(target_modules=("q_proj", "v_proj")))
+    assert {name.split(".")[-3] for name in weights(tmp_path / "a")} == {"q_proj", "v_proj"}
+    with pytest.raises(ConfigError, match="nonsense"):
+        train(base, tmp_path / "b", recipe=tiny.recipe(target_modules=("nonsense",)))
+
+
+def test_the_seed_changes_the_adapter(base: ResolvedBase, tmp_path: Path) -> None:
+    train(base, tmp_path / "a", recipe=tiny.recipe(seed=1))
+    train(base, tmp_path / "b", recipe=tiny.recipe(seed=2))
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert any(not torch.equal(a[name], b[name]) for name in a)
+
+
+def test_resume_is_exact_with_dropout_and_dora(base: ResolvedBase, tmp_path: Path) -> None:
+    recipe = tiny.recipe(adapter="dora", lora_dropout=0.3, num_epochs=4)
+    train(base, tmp_path / "whole", recipe=recipe)
+    train(base, tmp_path / "part", recipe=recipe, max_steps=5)
+    train(base, tmp_path / "rest", recipe=recipe, resume_from=tmp_path / "part")
+    whole, rest = weights(tmp_path / "whole"), weights(tmp_path / "rest")
+    assert all(torch.equal(whole[name], rest[name]) for name in whole)
+
+
+def test_an_edited_document_goes_on_from_the_adapter_with_a_new_schedule(base: ResolvedBase, tmp_path: Path) -> None:
+    first = train(base, tmp_path / "a")
+    events: list[Any] = []
+    second = train(base, tmp_path / "b", events, resume_from=tmp_path / "a", train_rows=tiny.rows(6))
+    steps = [event for event in events if isinstance(event, StepDone)]
+    assert steps[0].step == first.steps + 1
+    assert second.steps > first.steps
+    assert steps[0].total_steps == second.steps
+
+
+def test_another_shape_cannot_be_resumed(base: ResolvedBase, tmp_path: Path) -> None:
+    train(base, tmp_path / "a", max_steps=1)
+    with pytest.raises(ResumeError, match="r: 4 → 8"):
+        train(base, tmp_path / "b", resume_from=tmp_path / "a", recipe=tiny.recipe(lora_r=8))
+
+
+def test_an_altered_state_is_refused(base: ResolvedBase, tmp_path: Path) -> None:
+    train(base, tmp_path / "a", max_steps=1)
+    path = tmp_path / "a" / "training_state.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ResumeError, match="damaged"):
+        train(base, tmp_path / "b", resume_from=tmp_path / "a")
+
+
+def test_a_diverging_run_is_given_up(base: ResolvedBase, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError) as caught:
+        train(base, tmp_path / "a", recipe=tiny.recipe(learning_rate=1e30, num_epochs=20))
+    assert caught.value.code in ("train.diverged", "train.non-finite-weights")
+
+
+def test_held_out_rows_are_evaluated(base: ResolvedBase, tmp_path: Path) -> None:
+    events: list[Any] = []
+    rows = tiny.rows(8)
+    outcome = train(
+        base, tmp_path / "a", events, train_rows=rows[:6], validation_rows=rows[6:], max_steps=8
+    )
+    evaluations = [event for event in events if isinstance(event, EvalDone)]
+    assert [event.step for event in evaluations] == [2, 4, 6, 8]
+    assert outcome.val_losses["all"] > 0
+
+
+def test_early_stopping_ends_a_run_that_only_memorises(base: ResolvedBase, tmp_path: Path) -> None:
+    rows = tiny.rows(8)
+    outcome = train(
+        base,
+        tmp_path / "a",
+        train_rows=rows[:2],
+        validation_rows=rows[6:],
+        recipe=tiny.recipe(num_epochs=1000, learning_rate=0.02, lora_r=16),
+    )
+    assert outcome.stopped == "early-stopped"
+
+
+def test_gradient_checkpointing_changes_memory_not_results(base: ResolvedBase, tmp_path: Path) -> None:
+    train(base, tmp_path / "a", max_steps=3)
+    train(base, tmp_path / "b", max_steps=3, plan=tiny.plan(gradient_checkpointing=True))
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-5)
+
+
+def test_micro_batches_add_up_to_the_same_step(base: ResolvedBase, tmp_path: Path) -> None:
+    for name, width in (("one", 1), ("two", 2)):
+        train(base, tmp_path / name, max_steps=3, plan=tiny.plan(micro_batch_size=width))
+    a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-4)
+
+
+def test_rows_in_one_batch_do_not_see_one_another(base: ResolvedBase) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base.folder).eval()
+    short, long = Encoded((5, 6, 7), (False, True, True)), Encoded(tuple(range(10, 30)), (False,) + (True,) * 19)
+    both, alone = collate([long, short], 2), collate([short], 2)
+    with torch.no_grad():
+        together = model(input_ids=both.ids, attention_mask=both.mask).logits[1, :3]
+        single = model(input_ids=alone.ids, attention_mask=alone.mask).logits[0]
+    torch.testing.assert_close(together, single, rtol=1e-4, atol=1e-5)
+
+
+def test_collate_shifts_labels_and_masks_padding() -> None:
+    batch = collate([Encoded((5, 6, 7), (False, True, True)), Encoded((8, 9), (False, True))], pad_id=0)
+    assert batch.ids.tolist() == [[5, 6, 7], [8, 9, 0]]
+    assert batch.mask.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch.labels.tolist() == [[6, 7, IGNORED], [9, IGNORED, IGNORED]]
+    assert batch.n_tokens == 5
+
+
+def test_an_epoch_takes_each_row_once_in_an_order_of_its_own() -> None:
+    lengths = list(range(10))
+    epochs = [epoch_steps(10, lengths, 4, seed=1, epoch=epoch) for epoch in (0, 1)]
+    assert all(sorted(row for step in steps for row in step) == lengths for steps in epochs)
+    assert epochs[0] != epochs[1]
+    assert epochs[0] == epoch_steps(10, lengths, 4, seed=1, epoch=0)
+    assert all(step == sorted(step, reverse=True) for steps in epochs for step in steps)
+
+
+def test_anchors_hold_unrelated_answers(base: ResolvedBase, tmp_path: Path) -> None:
+    recipe = tiny.recipe(num_epochs=30)
+    anchors = ("hello", "rain?", "sun?", "name three")
+    events: list[Any] = []
+    train(base, tmp_path / "held", events, recipe=recipe, anchors=anchors)
+    held = [event.anchor_loss for event in events if isinstance(event, StepDone)]
+    free_recipe = attrs.evolve(recipe, anchor_weight=tiny.because(0.0))
+    outcome = train(base, tmp_path / "free", recipe=free_recipe, anchors=())
+    assert outcome.anchor_seconds == 0.0
+    assert held[-1] is not None
+    assert _drift(base, tmp_path / "held") < 0.5 * _drift(base, tmp_path / "free")
+
+
+def _drift(base: ResolvedBase, folder: Path) -> float:
+    from dlm.adapters.torch.generator import TorchGenerator
+
+    with TorchGenerator(TorchBases()).load(base, folder, inference_plan()) as model:
+        return model.drift([[Turn("user", text)] for text in ("who?", "what now", "tell me")], max_new_tokens=8)
+
+
+def test_the_system_prompt_takes_part(base: ResolvedBase, tmp_path: Path) -> None:
+    train(base, tmp_path / "a", max_steps=2)
+    train(base, tmp_path / "b", max_steps=2, system_prompt="Be brief.")
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert any(not torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_base_comes_back_as_it_was(base: ResolvedBase, tmp_path: Path) -> None:
+    from dlm.adapters.torch.trainer import load_spec
+
+    bases = TorchBases()
+    job = tiny.job(base, max_steps=1)
+    with bases.lend(base, load_spec(job)) as loaded:
+        before = {name: p.clone() for name, p in loaded.model.named_parameters()}
+    (tmp_path / "a").mkdir()
+    TorchTrainer(bases).train(
+        job, into=tmp_path / "a", checkpoints=NoCheckpoints(tmp_path), emit=lambda e: None, stop=lambda: False
+    )
+    with bases.lend(base, load_spec(job)) as loaded:
+        after = dict(loaded.model.named_parameters())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_is_written_in_time(base: ResolvedBase, tmp_path: Path) -> None:
+    sink = NoCheckpoints(tmp_path / "ck")
+    (tmp_path / "a").mkdir()
+    TorchTrainer(TorchBases()).train(
+        tiny.job(base, checkpoint_every_s=0.0, max_steps=3),
+        into=tmp_path / "a",
+        checkpoints=sink,
+        emit=lambda e: None,
+        stop=lambda: False,
+    )
+    assert sink.saved == 3
+
+
+def test_a_row_without_words_is_refused(base: ResolvedBase, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no prose and no question"):
+        train(base, tmp_path / "a", train_rows=(Row(kind="preference", section_id="x"),))
