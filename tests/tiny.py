@@ -129,7 +129,11 @@ def plan(**parts: object) -> TrainingPlan:
     }
     choices = {name: because(value) for name, value in {**values, **parts}.items()}
     return TrainingPlan(
-        quant_compute_dtype=None, device="cpu", est_peak_vram_gb=0.1, est_step_seconds=0.1, **choices  # type: ignore[arg-type]
+        quant_compute_dtype=None,
+        device="cpu",
+        est_peak_vram_gb=0.1,
+        est_step_seconds=0.1,
+        **choices,  # type: ignore[arg-type]
     )
 
 

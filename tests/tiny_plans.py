@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tiny
-
 from dlm.domain.inference import InferencePlan
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from dlm.adapters.torch.chat import ChatTokenizer, Encoded
 from dlm.adapters.torch.rows import encode_rows
 from dlm.domain.errors import BaseModelError, TrainingError
@@ -81,7 +82,7 @@ def test_prose_windows_predict_every_token_once(tokenizer: Any, text: str, windo
     assert all(2 <= len(w) <= window for w in windows)
     assert max(len(w) for w in windows) - min(len(w) for w in windows) <= 1
     assert windows[0].ids[0] == chat.separator_id
-    assert all(after.ids[0] == before.ids[-1] for before, after in zip(windows, windows[1:], strict=False))
+    assert all(after.ids[0] == before.ids[-1] for before, after in pairwise(windows))
 
 
 def test_a_long_question_is_cut_at_its_beginning_and_the_answer_stays_whole(tokenizer: Any) -> None:

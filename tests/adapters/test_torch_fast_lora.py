@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from dlm.adapters.torch.fast_lora import use_fast_lora
 from dlm.domain.base_models import ResolvedBase
 

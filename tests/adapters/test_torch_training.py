@@ -8,12 +8,11 @@ from typing import Any
 
 import attrs
 import pytest
-import tiny
 import torch
-from tiny_plans import inference_plan
 
+import tiny
 from dlm.adapters.torch.bases import TorchBases
-from dlm.adapters.torch.batches import IGNORED, collate, epoch_steps
+from dlm.adapters.torch.batches import IGNORED, collate, epoch_steps, length_groups
 from dlm.adapters.torch.chat import Encoded
 from dlm.adapters.torch.trainer import TorchTrainer
 from dlm.domain.base_models import ResolvedBase
@@ -21,6 +20,7 @@ from dlm.domain.errors import ConfigError, ResumeError, TrainingError
 from dlm.domain.events import EvalDone, StepDone
 from dlm.domain.rows import Row, Turn
 from dlm.testing.trainers import NoCheckpoints
+from tiny_plans import inference_plan
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +144,7 @@ def test_a_diverging_run_is_given_up(base: ResolvedBase, tmp_path: Path) -> None
 def test_held_out_rows_are_evaluated(base: ResolvedBase, tmp_path: Path) -> None:
     events: list[Any] = []
     rows = tiny.rows(8)
-    outcome = train(
-        base, tmp_path / "a", events, train_rows=rows[:6], validation_rows=rows[6:], max_steps=8
-    )
+    outcome = train(base, tmp_path / "a", events, train_rows=rows[:6], validation_rows=rows[6:], max_steps=8)
     evaluations = [event for event in events if isinstance(event, EvalDone)]
     assert [event.step for event in evaluations] == [2, 4, 6, 8]
     assert outcome.val_losses["all"] > 0
@@ -201,12 +199,17 @@ def test_collate_shifts_labels_and_masks_padding() -> None:
 
 
 def test_an_epoch_takes_each_row_once_in_an_order_of_its_own() -> None:
-    lengths = list(range(10))
-    epochs = [epoch_steps(10, lengths, 4, seed=1, epoch=epoch) for epoch in (0, 1)]
-    assert all(sorted(row for step in steps for row in step) == lengths for steps in epochs)
+    epochs = [epoch_steps(10, 4, seed=1, epoch=epoch) for epoch in (0, 1)]
+    assert all(sorted(row for step in steps for row in step) == list(range(10)) for steps in epochs)
     assert epochs[0] != epochs[1]
-    assert epochs[0] == epoch_steps(10, lengths, 4, seed=1, epoch=0)
-    assert all(step == sorted(step, reverse=True) for steps in epochs for step in steps)
+    assert epochs[0] == epoch_steps(10, 4, seed=1, epoch=0)
+    assert [len(step) for step in epochs[0]] == [4, 4, 2]
+
+
+def test_rows_of_like_length_share_a_batch() -> None:
+    assert length_groups([50, 400, 48, 52], 4) == [[1], [3, 0, 2]]
+    assert length_groups([10] * 5, 2) == [[0, 1], [2, 3], [4]]
+    assert length_groups([], 4) == []
 
 
 def test_anchors_hold_unrelated_answers(base: ResolvedBase, tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tiny
-from tiny_plans import inference_plan
 
+import tiny
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.inference import InferencePlan
 from dlm.ports.generator import GeneratorPort
 from dlm.testing.generators import FakeGenerator, GeneratorContract
 from dlm.testing.trainers import NoCheckpoints
+from tiny_plans import inference_plan
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 
+import tiny
 from dlm.domain.training import TrainingJob
 from dlm.ports.trainer import TrainerPort
 from dlm.testing.trainers import FakeTrainer, TrainerContract

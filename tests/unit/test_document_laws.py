@@ -177,7 +177,7 @@ def test_setting_touches_only_the_header(text: str, seed: int, rate: float, prom
     after = before.edit(
         set={
             "training.seed": seed,
-            "training.warmup_ratio": 0.2,
+            "training.sequence_len": 512,
             "system_prompt": prompt,
             "training.cpt.schedule": "sft",
         }
@@ -186,7 +186,7 @@ def test_setting_touches_only_the_header(text: str, seed: int, rate: float, prom
     assert after.frontmatter.training == attrs.evolve(
         before.frontmatter.training,
         seed=seed,
-        warmup_ratio=0.2,
+        sequence_len=512,
         cpt=attrs.evolve(before.frontmatter.training.cpt, schedule="sft"),
     )
     assert after.frontmatter.system_prompt == prompt

@@ -49,9 +49,7 @@ def test_more_of_anything_takes_no_less_memory(params: int, knobs: dict[str, Any
 
 @given(sizes, knobs)
 def test_what_saves_memory_does(params: int, knobs: dict[str, Any]) -> None:
-    assert total(params, knobs, checkpointing=True) <= total(params, knobs, checkpointing=False) + 16 * GIB * (
-        ModelShape.from_params(params).layers < 3
-    )
+    assert total(params, knobs, checkpointing=True) < total(params, knobs, checkpointing=False)
     assert total(params, knobs, optimizer="paged_adamw_8bit") < total(params, knobs)
     assert total(params, knobs, kind="qlora") < total(params, knobs, kind="lora")
 

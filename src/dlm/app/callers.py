@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class CallerError(BaseException):
-    """Carries ``error``, raised by a function of the caller. A ``BaseException``, so that nothing takes it for its own."""
+    """Carries ``error``, raised by a function of the caller. A ``BaseException``: nothing takes it for its own."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error) or type(error).__name__)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from dlm.app.base_access import open_base, trained_adapter
+from dlm.app.callers import shielded, unwrapped
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.document import Document
 from dlm.domain.events import Emit, Progress, ignore
@@ -19,9 +21,6 @@ from dlm.ports.generator import GeneratorPort, LoadedModel
 from dlm.ports.hardware import HardwareProbe
 from dlm.ports.registry import RegistryPort
 from dlm.ports.store import StorePort
-
-from dlm.app.base_access import open_base, trained_adapter
-from dlm.app.callers import shielded, unwrapped
 
 ANSWER_MARGIN = 1.5
 """Room for an answer to run on, as a multiple of the longest wanted answer's words; two tokens a word are usual."""

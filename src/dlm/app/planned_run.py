@@ -61,6 +61,7 @@ class TrainOptions:
         """
         problems = [
             (self.mode not in ("fresh", "resume"), f"mode is {self.mode!r}; it is fresh or resume"),
+            (self.lock_mode not in ("default", "strict", "update", "ignore"), f"lock_mode is {self.lock_mode!r}"),
             (self.seed is not None and self.seed < 0, f"seed is {self.seed}; it must be 0 or more"),
             (self.max_steps is not None and self.max_steps < 1, f"max_steps is {self.max_steps}; it must be 1 or more"),
         ]
@@ -143,7 +144,7 @@ def _plan_request(document: Document, recipe: Recipe) -> PlanRequest:
         grad_accum=training.grad_accum,
         precision=training.precision,
         optimizer=recipe.optimizer.value,
-        batch_rows=recipe.batch_rows.value,
+        batch_rows=recipe.step_rows,
         dropout=recipe.lora_dropout.value,
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
+from dlm.app.base_access import open_base, trained_adapter
+from dlm.app.callers import shielded, unwrapped
 from dlm.domain.document import Document
 from dlm.domain.errors import UsageError
 from dlm.domain.events import Emit, Note, ignore
@@ -18,9 +20,6 @@ from dlm.ports.generator import GeneratorPort
 from dlm.ports.hardware import HardwareProbe
 from dlm.ports.registry import RegistryPort
 from dlm.ports.store import StorePort
-
-from dlm.app.base_access import open_base, trained_adapter
-from dlm.app.callers import shielded, unwrapped
 
 
 def prompt(

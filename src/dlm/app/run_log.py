@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from dlm.domain.events import DeltaFound, Emit, Event, EvalDone, ExamFinished, RunFinished, RunStarted, StepDone
+from dlm.domain.events import DeltaFound, Emit, EvalDone, Event, ExamFinished, RunFinished, RunStarted, StepDone
 from dlm.domain.numbers import perplexity
 from dlm.domain.report import RunReport
 from dlm.domain.training import TrainingOutcome
@@ -61,7 +61,7 @@ class RunLog:
                     "lr": event.lr,
                     "grad_norm": event.grad_norm,
                     "tokens_per_sec": event.tokens_per_s,
-                    "val_loss": None,  # evaluations have lines of their own; readers of the common format expect the key
+                    "val_loss": None,  # evaluations have lines of their own; other readers of this log expect the key
                     "anchor_loss": event.anchor_loss,
                     "timestamp": f"{self._clock.now():%Y-%m-%dT%H:%M:%S}",
                 }

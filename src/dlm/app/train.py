@@ -5,89 +5,36 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
-from dlm.domain.base_models import ResolvedBase
-from dlm.domain.document import Document
-from dlm.domain.errors import DiskError, DlmError, Interrupted, ResumeError
-from dlm.domain.events import Emit, ExamFinished, Note, RunFinished, RunStarted, StepDone, ignore
-from dlm.domain.exam import Exam
-from dlm.domain.hardware import Capabilities
-from dlm.domain.inference_plan import resolve_inference_plan
-from dlm.domain.lock import Lock, LockMode, Unreadable, lock_decision
-from dlm.domain.manifest import Manifest
-from dlm.domain.memory import DiskVerdict, judge_disk
-from dlm.domain.model_shape import ModelShape
-from dlm.domain.ordinary import ANCHORS
-from dlm.domain.plan import TrainingPlan
-from dlm.domain.planning import PlanRequest, resolve_training_plan
-from dlm.domain.recipe import Material, choose_recipe, held_out_fraction, recipe_json
-from dlm.domain.report import RunReport
-from dlm.domain.rows import Split, split_rows
-from dlm.domain.training import Recipe, TrainingJob, TrainingOutcome
-from dlm.ports.clock import Clock
-from dlm.ports.generator import GeneratorPort
-from dlm.ports.hardware import HardwareProbe
-from dlm.ports.registry import RegistryPort
-from dlm.ports.store import AdapterRef, StorePort, StoreWriter
-from dlm.ports.trainer import TrainerPort
-
-from dlm.app.base_access import BaseAccess, open_base
+from dlm.app.callers import CallerError, shielded, unwrapped
 from dlm.app.exam import examine
+from dlm.app.planned_run import (
+    PlannedRun,
+    TrainMode,
+    TrainOptions,
+    TrainPorts,
+    plan_run,
+    require_something_to_resume,
+)
 from dlm.app.run_log import RunLog, run_name
 from dlm.app.tracing import determinism, hardware_tier
+from dlm.domain.document import Document
+from dlm.domain.errors import DlmError, Interrupted, TrainingError
+from dlm.domain.events import DeltaFound, Emit, Event, ExamFinished, Note, RunFinished, RunStarted, StepDone, ignore
+from dlm.domain.exam import Exam
+from dlm.domain.inference_plan import resolve_inference_plan
+from dlm.domain.lock import Lock, Unreadable, lock_decision
+from dlm.domain.manifest import Manifest
+from dlm.domain.ordinary import ANCHORS
+from dlm.domain.recipe import recipe_json
+from dlm.domain.report import RunReport
+from dlm.domain.training import TrainingJob, TrainingOutcome
+from dlm.ports.store import AdapterRef, StagedVersion, StoreWriter
 
-TrainMode = Literal["fresh", "resume"]
-
-
-@attrs.frozen(kw_only=True)
-class TrainOptions:
-    """What a person may ask of one run.
-
-    Args:
-        max_steps: cap on the adapter's optimiser steps, resumed ones included.
-        lock_mode: what to do when ``dlm.lock`` disagrees.
-        break_lock: take over a writer lock that a killed process left behind.
-        force_plan: pass over refusals of practicality (not of impossibility).
-        wait_s: seconds to wait for another process that works on this document.
-    """
-
-    mode: TrainMode = "fresh"
-    seed: int | None = None
-    max_steps: int | None = None
-    accept_license: bool = False
-    lock_mode: LockMode = "default"
-    skip_export_probes: bool = False
-    break_lock: bool = False
-    force_plan: bool = False
-    wait_s: float = 0.0
-
-
-@attrs.frozen(kw_only=True)
-class TrainPorts:
-    """The world, as training needs it."""
-
-    store: StorePort
-    registry: RegistryPort
-    hardware: HardwareProbe
-    trainer: TrainerPort
-    generator: GeneratorPort
-    clock: Clock
-
-
-@attrs.frozen(kw_only=True)
-class PlannedRun:
-    """Every decision of a run, made before anything is written."""
-
-    access: BaseAccess
-    base: ResolvedBase
-    capabilities: Capabilities
-    split: Split
-    recipe: Recipe
-    plan: TrainingPlan
-    adapter_params: int
+__all__ = ["PlannedRun", "TrainMode", "TrainOptions", "TrainPorts", "plan_run", "train"]
 
 
 def train(
@@ -101,55 +48,23 @@ def train(
     """Train a document's adapter and commit it as the next version.
 
     Raises:
+        UsageError: an option outside its range.
         DlmError: any refusal, before anything is written; or a failure, after which the previous version still stands
             and the run is on record as ``failed``.
         Interrupted: ``stop`` turned true; a checkpoint was kept for ``mode="resume"``.
+        Exception: what ``emit`` or ``stop`` raised, unchanged. It counts as a failure, except after the version was
+            committed: then the run is complete.
     """
+    options.check()
     if not any(row.kind in ("prose", "instruction") for row in document.rows()):
         return _nothing(document, "the document has no prose and no question with an answer yet")
     manifest = ports.store.manifest(document.dlm_id)
-    _require_something_to_resume(document, options, ports.store)
-    planned = plan_run(document, manifest, options, ports=ports, emit=emit)
-    with ports.store.writer(document.dlm_id, wait_s=options.wait_s, break_stale=options.break_lock) as writer:
-        return _Run(document, options, planned, ports, writer, emit).go(stop)
-
-
-def plan_run(
-    document: Document, manifest: Manifest | None, options: TrainOptions, *, ports: TrainPorts, emit: Emit = ignore
-) -> PlannedRun:
-    """Decide everything; the base is fetched when it is not on this machine yet, nothing else is written."""
-    access = open_base(
-        document,
-        manifest,
-        registry=ports.registry,
-        now=ports.clock.now(),
-        accept_license=options.accept_license,
-        skip_export_probes=options.skip_export_probes,
-    )
-    if access.spec.capability_warning:
-        emit(Note(subject="train", message=access.spec.capability_warning, severity="warning"))
-    rows = [row for row in document.rows() if row.kind in ("prose", "instruction")]
-    n_prose = sum(row.kind == "prose" for row in rows)
-    material = Material(n_prose=n_prose, n_instruction=len(rows) - n_prose)
-    recipe = choose_recipe(document.frontmatter, material, access.spec, seed=options.seed)
-    base = ports.registry.fetch(access.spec, emit=emit)
-    shape = ModelShape.from_config(base.config, access.spec.params)
-    capabilities = ports.hardware.probe()
-    plan = resolve_training_plan(
-        capabilities, shape, _plan_request(document, recipe), spec=access.spec, force=options.force_plan
-    )
-    adapter_params = shape.lora_params(recipe.lora_r.value, recipe.adapter.value, recipe.target_modules.value)
-    _require_disk(judge_disk(ports.store.free_bytes(), adapter_params), ports.store)
-    split = split_rows(rows, recipe.seed, held_out_fraction(material).value)
-    return PlannedRun(
-        access=access,
-        base=base,
-        capabilities=capabilities,
-        split=split,
-        recipe=recipe,
-        plan=plan,
-        adapter_params=adapter_params,
-    )
+    require_something_to_resume(document, options, ports.store)
+    with unwrapped():
+        emit, stop = shielded(emit), shielded(stop)
+        planned = plan_run(document, manifest, options, ports=ports, emit=emit)
+        with ports.store.writer(document.dlm_id, wait_s=options.wait_s, break_stale=options.break_lock) as writer:
+            return _Run(document, options, planned, ports, writer, emit).go(stop)
 
 
 class _Run:
@@ -170,11 +85,13 @@ class _Run:
         self.ports = ports
         self.writer = writer
         self.started = ports.clock.now()
-        self.manifest = self._opened_manifest()
-        self.manifest, self.run_id = self.manifest.reserve_run(started_at=self.started, seed=planned.recipe.seed)
+        self.manifest, self.run_id = self._opened_manifest().reserve_run(
+            started_at=self.started, seed=planned.recipe.seed
+        )
         self.name = run_name(self.run_id, self.started)
         self.curve: list[StepDone] = []
         self.log = RunLog(writer, self.name, ports.clock, then=emit)
+        self.checkpoint = ports.store.checkpoint(document.dlm_id) if options.mode == "resume" else None
 
     def go(self, stop: Callable[[], bool]) -> RunReport:
         """Carry the plan out."""
@@ -183,34 +100,40 @@ class _Run:
         try:
             self._announce()
             with self.writer.stage_version() as staged:
-                outcome = self._fit(staged.folder, stop)
+                outcome = self._fit_into(staged, stop)
                 if outcome.stopped == "interrupted":
                     staged.keep_as_checkpoint()
                     raise self._interrupted(outcome)
-                if outcome.tokens == 0:
-                    return self._already_done(outcome)
-                version = staged.commit()
+                version = staged.commit() if self._is_new(outcome) else None
         except BaseException as exc:
             self._record_failure(exc)
             raise
-        return self._conclude(outcome, version, lock)
+        return self._already_done(outcome) if version is None else self._conclude(outcome, version, lock)
 
     def _opened_manifest(self) -> Manifest:
         """Give the stored manifest brought up to date, or a new one; runs of processes that died become ``failed``."""
-        spec, document = self.planned.access.spec, self.document
+        document = self.document
         stored = self.ports.store.manifest(document.dlm_id)
         source = str(document.path.resolve()) if document.path else None
         if stored is None:
-            stored = Manifest.new(document.dlm_id, document.base_model, spec.revision, source, self.started)
+            stored = Manifest.new(document.dlm_id, document.base_model, None, source, self.started)
         stored, _ = stored.close_abandoned(ended_at=self.started)
-        return attrs.evolve(
+        stored = attrs.evolve(
             stored,
-            base_model=document.base_model,
-            base_model_revision=spec.revision,
-            base_model_sha256=self.planned.base.sha256,
             source_path=source or stored.source_path,
-            license_acceptance=self.planned.access.acceptance,
             skip_export_probes=stored.skip_export_probes or self.options.skip_export_probes,
+        )
+        # Until there is an adapter for the new base, the manifest goes on naming the base of the one there is.
+        is_moving = stored.adapter_version > 0 and stored.base_model != document.base_model
+        return stored if is_moving else self._on_this_base(stored)
+
+    def _on_this_base(self, manifest: Manifest) -> Manifest:
+        return attrs.evolve(
+            manifest,
+            base_model=self.document.base_model,
+            base_model_revision=self.planned.access.spec.revision,
+            base_model_sha256=self.planned.base.sha256,
+            license_acceptance=self.planned.access.acceptance,
         )
 
     def _lock_or_refuse(self) -> Lock | None:
@@ -262,15 +185,36 @@ class _Run:
                 recipe=recipe_json(self.planned.recipe),
             )
         )
+        self.log.emit(self._delta())
 
-    def _fit(self, into: object, stop: Callable[[], bool]) -> TrainingOutcome:
-        from pathlib import Path
+    def _delta(self) -> DeltaFound:
+        """Compare the document's sections with those of the last successful run; older stores know older ids."""
+        known, sections = self.manifest.content_hashes, self.document.sections
+        is_known = {
+            section.section_id: bool({section.section_id, section.legacy_id} & set(known)) for section in sections
+        }
+        here = {name for section in sections for name in (section.section_id, section.legacy_id)}
+        return DeltaFound(
+            new=tuple(name for name, old in is_known.items() if not old),
+            unchanged=tuple(name for name, old in is_known.items() if old),
+            removed=tuple(sorted(set(known) - here)),
+        )
 
-        planned, store, dlm_id = self.planned, self.ports.store, self.document.dlm_id
-        resume_from = None
-        if self.options.mode == "resume":
-            current = store.current(dlm_id)
-            resume_from = store.checkpoint(dlm_id) or (current.folder if current else None)
+    def _fit_into(self, staged: StagedVersion, stop: Callable[[], bool]) -> TrainingOutcome:
+        """Train; weights that are not numbers are kept for a look, where nobody will load them."""
+        try:
+            return self._fit(staged, stop)
+        except TrainingError as exc:
+            if exc.code == "train.non-finite-weights":
+                message = f"the broken adapter is kept for inspection: {staged.reject()}"
+                self.log.emit(Note(subject="train", message=message, severity="warning"))
+            raise
+
+    def _fit(self, staged: StagedVersion, stop: Callable[[], bool]) -> TrainingOutcome:
+        planned, resume_from = self.planned, self.checkpoint
+        if self.options.mode == "resume" and resume_from is None:
+            current = self.ports.store.current(self.document.dlm_id)
+            resume_from = current.folder if current else None
         job = TrainingJob(
             base=planned.base,
             system_prompt=self.document.frontmatter.system_prompt,
@@ -283,46 +227,54 @@ class _Run:
             anchors=ANCHORS if planned.recipe.anchor_weight.value else (),
         )
         return self.ports.trainer.train(
-            job, into=Path(str(into)), checkpoints=self.writer.checkpoints(), emit=self._observe, stop=stop
+            job, into=staged.folder, checkpoints=self.writer.checkpoints(), emit=self._observe, stop=stop
         )
 
-    def _observe(self, event: object) -> None:
+    def _observe(self, event: Event) -> None:
         if isinstance(event, StepDone):
             self.curve.append(event)
-        self.log.emit(event)  # type: ignore[arg-type]
+        self.log.emit(event)
+
+    def _is_new(self, outcome: TrainingOutcome) -> bool:
+        """Tell whether there is something to commit: steps were taken, or the checkpoint held the very last one."""
+        return outcome.tokens > 0 or (self.checkpoint is not None and outcome.stopped == "completed")
 
     def _conclude(self, outcome: TrainingOutcome, version: AdapterRef, lock: Lock | None) -> RunReport:
-        """Record the committed version first, then examine it: a failing exam must not lose a good adapter."""
+        """Record the committed version first, then examine it: whatever happens in the exam, the adapter is there."""
         ended = self.ports.clock.now()
-        sections = [section.section_id for section in self.document.sections]
         self.manifest = attrs.evolve(
-            self.manifest.with_adapter(
+            self._on_this_base(self.manifest).with_adapter(
                 version.version, adapter_sha256=version.sha256, adapter_config_sha256=version.config_sha256
             ),
-            content_hashes={section_id: section_id for section_id in sections},
+            content_hashes={section.section_id: section.section_id for section in self.document.sections},
             pinned_versions=self.log.versions,
         )
         self.writer.save_manifest(self.manifest)
-        exam = self._examine(version, outcome)
-        report = self._report(outcome, version, exam, ended)
+        exam: Exam | None = None
+        try:
+            exam = self._examine(version, outcome)
+        finally:
+            report = self._complete(self._report(outcome, version, exam, ended), outcome, lock, ended)
+        return report
+
+    def _complete(self, report: RunReport, outcome: TrainingOutcome, lock: Lock | None, ended: datetime) -> RunReport:
+        """Write summary, manifest and lock, in this order, and let go of the checkpoint."""
         summary_path = self.writer.save_summary(self.name, self.log.summary(report, outcome))
-        self.manifest = self.manifest.finish_run(
-            self.run_id,
+        self._finish(
             "completed",
-            ended_at=ended,
-            adapter_version=version.version,
+            ended,
+            adapter_version=report.adapter_version,
             steps=outcome.steps,
             final_train_loss=report.final_train_loss,
             final_val_loss=report.final_val_loss,
             pinned_versions=self.log.versions,
             summary_path=summary_path,
-            exam=exam.to_json() if exam else None,
+            exam=report.exam.to_json() if report.exam else None,
         )
-        self.writer.save_manifest(self.manifest)
         if lock is not None:
             self.writer.save_lock(lock)
         self.writer.drop_checkpoint()
-        self._finished("completed", outcome, version.version, summary_path)
+        self._tell_end("completed", outcome.steps, report.adapter_version, summary_path, stopped=outcome.stopped)
         return attrs.evolve(report, summary_path=summary_path)
 
     def _examine(self, version: AdapterRef, outcome: TrainingOutcome) -> Exam | None:
@@ -347,9 +299,7 @@ class _Run:
             message = f"the adapter is saved, but the exam failed: {exc}"
             self.log.emit(Note(subject="exam", message=message, severity="warning"))
             return None
-        exam = attrs.evolve(
-            exam, loss_before=outcome.first_train_loss, loss_after=outcome.train_losses.get("all")
-        )
+        exam = attrs.evolve(exam, loss_before=outcome.first_train_loss, loss_after=outcome.train_losses.get("all"))
         self.log.emit(ExamFinished(exam=exam.to_json()))
         return exam
 
@@ -377,11 +327,8 @@ class _Run:
 
     def _already_done(self, outcome: TrainingOutcome) -> RunReport:
         """A resumed run that was complete already leaves everything as it is."""
-        self.manifest = self.manifest.finish_run(
-            self.run_id, "cancelled", ended_at=self.ports.clock.now(), steps=outcome.steps
-        )
-        self.writer.save_manifest(self.manifest)
-        self._finished("cancelled", outcome, None, None)
+        self._finish("cancelled", self.ports.clock.now(), steps=outcome.steps)
+        self._tell_end("cancelled", outcome.steps, None, None)
         return _nothing(
             self.document,
             f"this training is already complete at step {outcome.steps}; edit the document, raise --max-steps or "
@@ -397,80 +344,46 @@ class _Run:
         )
 
     def _record_failure(self, exc: BaseException) -> None:
-        """Write ``failed`` or ``cancelled``, whatever happened; the error itself goes on to the caller."""
-        status: Literal["failed", "cancelled"] = (
-            "cancelled" if isinstance(exc, Interrupted | KeyboardInterrupt) else "failed"
-        )
+        """Write ``failed`` or ``cancelled``; the error itself goes on to the caller, with a note if even this fails."""
+        is_cancelled = isinstance(exc, Interrupted | KeyboardInterrupt)
+        status: Literal["failed", "cancelled"] = "cancelled" if is_cancelled else "failed"
         steps = self.curve[-1].step if self.curve else 0
         loss = self.curve[-1].loss if self.curve else None
+        try:
+            self._finish(status, self.ports.clock.now(), steps=steps, final_train_loss=loss)
+            self._tell_end(status, steps, None, None, message=str(exc) or type(exc).__name__)
+        except (DlmError, CallerError) as second:
+            shown = exc.error if isinstance(exc, CallerError) else exc
+            shown.add_note(f"After that, {status} could not be told: {second}")
+
+    def _finish(self, status: Literal["completed", "failed", "cancelled"], ended: datetime, **results: Any) -> None:
+        revision = self.planned.access.spec.revision
         self.manifest = self.manifest.finish_run(
-            self.run_id, status, ended_at=self.ports.clock.now(), steps=steps, final_train_loss=loss
+            self.run_id, status, ended_at=ended, base_model_revision=revision, **results
         )
         self.writer.save_manifest(self.manifest)
-        self.log.emit(
-            RunFinished(
-                run_id=self.run_id,
-                status=status,
-                adapter_version=None,
-                steps=steps,
-                elapsed_s=(self.ports.clock.now() - self.started).total_seconds(),
-                early_stopped=False,
-                summary_path=None,
-                message=str(exc) or type(exc).__name__,
-            )
-        )
 
-    def _finished(
+    def _tell_end(
         self,
-        status: Literal["completed", "cancelled"],
-        outcome: TrainingOutcome,
+        status: Literal["completed", "failed", "cancelled"],
+        steps: int,
         version: int | None,
         summary_path: str | None,
+        *,
+        stopped: str | None = None,
+        message: str | None = None,
     ) -> None:
         self.log.emit(
             RunFinished(
                 run_id=self.run_id,
                 status=status,
                 adapter_version=version,
-                steps=outcome.steps,
+                steps=steps,
                 elapsed_s=(self.ports.clock.now() - self.started).total_seconds(),
-                early_stopped=outcome.stopped == "early-stopped",
+                early_stopped=stopped == "early-stopped",
                 summary_path=summary_path,
+                message=message,
             )
-        )
-
-
-def _plan_request(document: Document, recipe: Recipe) -> PlanRequest:
-    training = document.frontmatter.training
-    return PlanRequest(
-        adapter=recipe.adapter.value,
-        lora_r=recipe.lora_r.value,
-        target_modules=recipe.target_modules.value,
-        sequence_len=recipe.sequence_len.value,
-        micro_batch_size=training.micro_batch_size,
-        grad_accum=training.grad_accum,
-        precision=training.precision,
-        optimizer=recipe.optimizer.value,
-    )
-
-
-def _require_disk(verdict: DiskVerdict, store: StorePort) -> None:
-    if not verdict.fits:
-        raise DiskError(
-            "disk.too-little",
-            f"{store.home}: this training {verdict}",
-            hint="Free some space, or put the store on another disk with --home.",
-        )
-
-
-def _require_something_to_resume(document: Document, options: TrainOptions, store: StorePort) -> None:
-    if options.mode != "resume":
-        return
-    if store.checkpoint(document.dlm_id) is None and store.current(document.dlm_id) is None:
-        raise ResumeError(
-            "resume.nothing",
-            "there is nothing to continue: this document has no checkpoint and no adapter",
-            hint="Leave --resume out for the first training.",
         )
 
 

@@ -37,7 +37,7 @@ class Body:
     warnings: tuple[Fault, ...]
 
 
-def scan_body(text: str, start: int = 0, first_line: int = 1) -> Body:
+def scan_body(text: str, start: int = 0, first_line: int = 1, faults: FaultList | None = None) -> Body:
     """Divide ``text[start:]`` into sections.
 
     One line feed at its start and one at its end belong to the framing, not to the content.
@@ -45,8 +45,9 @@ def scan_body(text: str, start: int = 0, first_line: int = 1) -> Body:
     Args:
         start: just after a line feed; or 0, and then ``text`` begins with one.
         first_line: line number of the character at ``start``.
+        faults: takes up the faults found, beside those of other parts; a list of its own when left out.
     """
-    return _Scan(text, start, first_line).run()
+    return _Scan(text, start, first_line, FaultList() if faults is None else faults).run()
 
 
 @attrs.define
@@ -74,14 +75,14 @@ class _Code:
 
 
 class _Scan:
-    def __init__(self, text: str, start: int, first_line: int) -> None:
+    def __init__(self, text: str, start: int, first_line: int, faults: FaultList) -> None:
         lead = 1 if text.startswith("\n", start) else 0
         self._text = text
         self._begin = start + lead
         self._end = max(self._begin, len(text) - 1 if text.endswith("\n") else len(text))
         self._line = first_line + lead
         self._counted = self._begin
-        self._faults = FaultList()
+        self._faults = faults
         self._warnings = FaultList()
         self._sections: list[Section] = []
         self._code: _Code | None = None

@@ -180,8 +180,7 @@ def _parse(data: str | bytes, path: Path | None) -> Document:
     if frame is None:
         raise DocumentError(faults.in_file_order(), path=name)
     frontmatter, version = _read_header(text, frame, faults)
-    body = scan_body(text, frame.body_start, text.count("\n", 0, frame.body_start) + 1)
-    faults.extend(body.faults)
+    body = scan_body(text, frame.body_start, text.count("\n", 0, frame.body_start) + 1, faults)
     if frontmatter is not None:
         _check_routes(frontmatter, body.sections, faults)
     if frontmatter is None or version is None or faults:

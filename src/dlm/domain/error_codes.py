@@ -200,6 +200,18 @@ _CODES = {
     "DLM_HOME to a folder on a larger disk.",
     "base.bad-config": "The config.json of the base lacks a size or states an impossible one. Fetch the model again, "
     "or choose another.",
+    # training and asking
+    "train.bad-option": "An option of train() is out of its range. The message names it.",
+    "train.interrupted": "Training was stopped on request and a checkpoint was kept. The command with --resume goes on.",
+    "resume.nothing": "--resume continues an earlier training, and there was none. Leave it out for the first one.",
+    "infer.no-adapter": "The document was never trained, so there is nothing to ask. Run dlm train first.",
+    "infer.base-changed": "base_model was changed after the last training, and an adapter fits only its own base. "
+    "Train again, or put the old name back.",
+    "infer.empty-query": "The question is empty. Give some text.",
+    "infer.bad-knob": "A sampling value is out of its range. The message says which values are possible.",
+    "config.media-base": "The base model reads pictures or sound, which this version does not train. Choose a text base.",
+    "config.galore-adapter": "The optimizer galore trains whole models, not adapters. Use adamw_torch.",
+    "install.notebook": "A table was asked for, which needs the package pandas. Run pip install 'dlm[notebook]'.",
 }
 
 ERROR_CODES: Mapping[str, str] = MappingProxyType(_CODES)

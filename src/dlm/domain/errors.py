@@ -148,7 +148,7 @@ class ResumeError(TrainingError):
     subject = "resume"
 
 
-class Interrupted(TrainingError):
+class Interrupted(TrainingError):  # noqa: N818  # it is a request that was followed, not a fault
     exit_code = 130
 
 
@@ -184,5 +184,5 @@ class MigrationError(DlmError):
     subject = "migrate"
 
 
-class MissingExtra(DlmError):
+class MissingExtra(DlmError):  # noqa: N818  # the name says what is missing
     subject = "install"

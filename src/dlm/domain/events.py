@@ -108,7 +108,7 @@ class RunFinished(Event):
 
 
 Emit = Callable[[Event], None]
-"""An observer. What it raises ends the work it observes, as if the work had failed, and reaches the caller unchanged."""
+"""An observer. What it raises ends the work it observes, and reaches the caller unchanged."""
 
 
 def ignore(_: Event) -> None:

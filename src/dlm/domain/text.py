@@ -41,10 +41,6 @@ class FaultList:
         else:
             self._dropped += 1
 
-    def extend(self, faults: Iterable[Fault]) -> None:
-        for fault in faults:
-            self.add(fault.code, fault.message, fault.line, fault.col, fault.hint)
-
     def in_file_order(self) -> tuple[Fault, ...]:
         """Give the faults sorted by place, those without one first, and a last one that counts what was left out."""
         faults = sorted(self._faults, key=lambda fault: (fault.line or 0, fault.col or 0))

@@ -47,6 +47,11 @@ class Recipe:
     anchor_rows: Choice[int]
     seed: int
 
+    @property
+    def step_rows(self) -> int:
+        """Sequences an optimiser step reads: the document's rows and the anchors beside them."""
+        return self.batch_rows.value + (self.anchor_rows.value if self.anchor_weight.value else 0)
+
 
 @attrs.frozen(kw_only=True)
 class TrainingJob:

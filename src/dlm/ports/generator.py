@@ -30,7 +30,10 @@ class LoadedModel(Protocol):
 
 
 class GeneratorPort(Protocol):
-    """Loads models for prompting; ``system_prompt`` leads every conversation. Raises ``InferenceError`` and ``HardwareError`` only."""
+    """Loads models for prompting; ``system_prompt`` leads every conversation.
+
+    Raises ``InferenceError``, ``HardwareError`` and ``BaseModelError`` only.
+    """
 
     def load(
         self, base: ResolvedBase, adapter: Path | None, plan: InferencePlan, *, system_prompt: str | None = None

@@ -35,16 +35,30 @@ class Batch:
         return int(self.mask.sum())
 
 
-def epoch_steps(n_examples: int, lengths: Sequence[int], batch_rows: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """Give the example indices of each optimiser step of an epoch.
-
-    Shuffles, cuts into steps of ``batch_rows``, then sorts each step by length, longest first, so that its
-    micro-batches pad little and an out-of-memory shows at once.
-    """
+def epoch_steps(n_examples: int, batch_rows: int, *, seed: int, epoch: int) -> list[list[int]]:
+    """Give the example indices of each optimiser step of an epoch: shuffled, then cut into steps of ``batch_rows``."""
     order = list(range(n_examples))
     random.Random(f"{seed}:{epoch}").shuffle(order)
-    steps = [order[start : start + batch_rows] for start in range(0, n_examples, batch_rows)]
-    return [sorted(step, key=lambda index: -lengths[index]) for step in steps]
+    return [order[start : start + batch_rows] for start in range(0, n_examples, batch_rows)]
+
+
+MIN_FILL = 0.6
+"""Shortest row of a batch as a share of its longest: padding is wasted work, but so is a batch of one."""
+
+
+def length_groups(lengths: Sequence[int], max_rows: int) -> list[list[int]]:
+    """Put rows of like length together, longest first, at most ``max_rows`` in a group.
+
+    Example: lengths ``[50, 400, 48, 52]`` with room for four rows give ``[[1], [3, 0, 2]]``.
+    """
+    groups: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        fits = groups and len(groups[-1]) < max_rows and lengths[index] >= MIN_FILL * lengths[groups[-1][0]]
+        if fits:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
 
 
 def micro_batches(

@@ -6,6 +6,7 @@ Does not: add a second BOS. A rendered chat template is the whole text, so it is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -80,11 +81,9 @@ class ChatTokenizer:
         """
         prompt_text = self.render(turns[:-1], generation_prompt=True)
         full_text = self.render(turns, generation_prompt=False)
-        if not full_text.startswith(prompt_text):
-            # Some templates add or drop text around the generation prompt; the answer then stands alone.
-            answer_text = turns[-1].content
-        else:
-            answer_text = full_text[len(prompt_text) :]
+        # Some templates add or drop text around the generation prompt; the answer then stands alone.
+        is_prefix = full_text.startswith(prompt_text)
+        answer_text = full_text[len(prompt_text) :] if is_prefix else turns[-1].content
         prompt = self.ids_of(prompt_text)
         answer = self._until_end_of_turn(self.ids_of(answer_text))
         return Encoded(tuple(prompt + answer), (False,) * len(prompt) + (True,) * len(answer))
@@ -103,8 +102,7 @@ class ChatTokenizer:
         count = -(-predicted // (window - 1))
         cuts = [round(index * predicted / count) for index in range(count + 1)]
         return tuple(
-            Encoded(tuple(ids[start : end + 1]), (False,) + (True,) * (end - start))
-            for start, end in zip(cuts, cuts[1:], strict=False)
+            Encoded(tuple(ids[start : end + 1]), (False,) + (True,) * (end - start)) for start, end in pairwise(cuts)
         )
 
     @property

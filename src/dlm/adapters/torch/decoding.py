@@ -26,7 +26,9 @@ def greedy_continuations(
     answers: list[list[int]] = [[] for _ in prompts]
     for start in range(0, len(order), GREEDY_BATCH):
         part = order[start : start + GREEDY_BATCH]
-        for index, answer in zip(part, _greedy_batch(model, [prompts[i] for i in part], chat, max_new_tokens), strict=True):
+        for index, answer in zip(
+            part, _greedy_batch(model, [prompts[i] for i in part], chat, max_new_tokens), strict=True
+        ):
             answers[index] = answer
     return answers
 

@@ -71,7 +71,7 @@ def _function() -> Any:
         """``y = x Wᵀ + b + s (x Aᵀ) Bᵀ`` with gradients for ``x``, ``A`` and ``B``; ``W`` and ``b`` are frozen."""
 
         @staticmethod
-        def forward(  # type: ignore[override]  # torch types this as *args
+        def forward(
             ctx: Any,
             x: torch.Tensor,
             weight: torch.Tensor,

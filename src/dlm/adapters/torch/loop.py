@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from dlm.adapters.torch.batches import IGNORED, Batch, epoch_steps, micro_batches
+from dlm.adapters.torch.batches import IGNORED, Batch, collate, epoch_steps, length_groups, micro_batches
 from dlm.adapters.torch.chat import ChatTokenizer, Encoded
 from dlm.adapters.torch.decoding import greedy_continuations
-from dlm.adapters.torch.loss import Head, TopK, chunked_backward, head_of, summed_cross_entropy, summed_divergence
+from dlm.adapters.torch.loss import (
+    Head,
+    TopK,
+    chunked_backward,
+    chunks,
+    head_of,
+    summed_cross_entropy,
+    summed_divergence,
+)
 from dlm.adapters.torch.memory import peak_memory_mb
 from dlm.adapters.torch.rows import Example
 from dlm.adapters.torch.state import Counters
@@ -66,9 +74,7 @@ class Anchors:
         return cls(examples, targets)
 
 
-def _base_distributions(
-    adapted: PeftModel, examples: Sequence[Encoded], pad_id: int, device: str
-) -> Iterator[TopK]:
+def _base_distributions(adapted: PeftModel, examples: Sequence[Encoded], pad_id: int, device: str) -> Iterator[TopK]:
     import torch
 
     head = head_of(adapted.get_base_model())
@@ -84,6 +90,30 @@ def hidden_states(adapted: PeftModel, batch: Batch) -> torch.Tensor:
     backbone = adapted.get_base_model().base_model
     hidden: torch.Tensor = backbone(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)[0]
     return hidden
+
+
+@attrs.frozen
+class Item:
+    """One sequence of a step: a row to learn, or an anchor with the base's distributions to hold on to."""
+
+    encoded: Encoded
+    base: TopK | None = None
+
+    @property
+    def n_supervised(self) -> int:
+        return sum(self.encoded.supervised)
+
+
+@attrs.define(kw_only=True)
+class _Sums:
+    """What a step adds up: losses in nats, positions with a loss, tokens read."""
+
+    n_supervised: int
+    n_anchor: int
+    loss: float = 0.0
+    anchor: float = 0.0
+    n_tokens: int = 0
+    n_anchor_tokens: int = 0
 
 
 class Loop:
@@ -171,13 +201,12 @@ class Loop:
         rate = self.job.recipe.learning_rate.value * self.schedule.factor(local)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        rows = self._rows_of(local)
-        anchor_rows = self._anchors_of(local)
-        loss_sum, anchor_sum, n_supervised, n_anchor, n_tokens = self._accumulate(rows, anchor_rows)
-        loss = loss_sum / n_supervised
+        sums = self._accumulate(self._items_of(local))
+        loss = sums.loss / sums.n_supervised
         norm = float(_clip(self.parameters))
         self._update(loss, norm)
-        self._count(loss_sum, n_supervised, n_tokens)
+        elapsed = max(time.monotonic() - began, 1e-9)
+        self._count(sums, elapsed)
         emit(
             StepDone(
                 step=self.counters.step,
@@ -185,61 +214,54 @@ class Loop:
                 loss=loss,
                 lr=rate,
                 grad_norm=norm,
-                tokens_per_s=n_tokens / max(time.monotonic() - began, 1e-9),
-                anchor_loss=anchor_sum / n_anchor if n_anchor else None,
+                tokens_per_s=sums.n_tokens / elapsed,
+                anchor_loss=sums.anchor / sums.n_anchor if sums.n_anchor else None,
                 peak_memory_mb=peak_memory_mb(self.job.plan.device),
             )
         )
         return loss
 
-    def _rows_of(self, local: int) -> list[Encoded]:
+    def _items_of(self, local: int) -> list[Item]:
+        """Give what one step trains on: its rows, then a few anchors in rotation."""
         epoch, index = divmod(local, self.steps_per_epoch)
-        lengths = [len(example.encoded) for example in self.examples]
         recipe = self.job.recipe
-        steps = epoch_steps(len(lengths), lengths, recipe.batch_rows.value, seed=recipe.seed, epoch=epoch)
-        return [self.examples[row].encoded for row in steps[index]]
+        steps = epoch_steps(len(self.examples), recipe.batch_rows.value, seed=recipe.seed, epoch=epoch)
+        rows = [Item(self.examples[row].encoded) for row in steps[index]]
+        count = len(self.anchors.examples) if recipe.anchor_weight.value else 0
+        width = min(recipe.anchor_rows.value, count)
+        turn = [(local * width + offset) % count for offset in range(width)]
+        return rows + [Item(self.anchors.examples[i], self.anchors.targets[i]) for i in turn]
 
-    def _anchors_of(self, local: int) -> list[int]:
-        """Rotate through the anchors, a few a step."""
-        count, width = len(self.anchors.examples), self.job.recipe.anchor_rows.value
-        if not count or self.job.recipe.anchor_weight.value == 0:
-            return []
-        return [(local * width + offset) % count for offset in range(min(width, count))]
+    def _accumulate(self, items: Sequence[Item]) -> _Sums:
+        """Add the gradients of a step: mean loss of its rows plus the weighted mean divergence of its anchors."""
+        sums = _Sums(
+            n_supervised=sum(item.n_supervised for item in items if item.base is None),
+            n_anchor=sum(item.n_supervised for item in items if item.base is not None),
+        )
+        for group in length_groups([len(item.encoded) for item in items], self.job.plan.micro_batch_size.value):
+            rows = [items[i] for i in group if items[i].base is None]
+            anchors = [items[i] for i in group if items[i].base is not None]
+            self._backward(rows, anchors, sums)
+        return sums
 
-    def _accumulate(self, rows: list[Encoded], anchor_rows: list[int]) -> tuple[float, float, int, int, int]:
-        """Add the gradients of a step's rows and anchors; give summed losses and token counts."""
-        n_supervised = sum(sum(row.supervised) for row in rows)
-        loss_sum = anchor_sum = 0.0
-        n_tokens = n_anchor = 0
-        for batch in self._micro(rows):
-            n_tokens += batch.n_tokens
-            hidden, targets = self._supervised(batch)
-            loss, gradient = chunked_backward(hidden, self.head, summed_cross_entropy(targets))
-            hidden.backward(gradient / n_supervised)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            loss_sum += float(loss)
-        if anchor_rows:
-            began = time.monotonic()
-            anchor_sum, n_anchor = self._accumulate_anchors(anchor_rows)
-            self.anchor_seconds += time.monotonic() - began
-        return loss_sum, anchor_sum, n_supervised, n_anchor, n_tokens
-
-    def _accumulate_anchors(self, anchor_rows: list[int]) -> tuple[float, int]:
-        weight = self.job.recipe.anchor_weight.value
-        encoded = [self.anchors.examples[index] for index in anchor_rows]
-        n_anchor = sum(sum(example.supervised) for example in encoded)
-        width = self.job.plan.micro_batch_size.value
-        total = 0.0
-        for start, batch in enumerate(self._micro(encoded)):
-            targets = _joined([self.anchors.targets[i] for i in anchor_rows[start * width : (start + 1) * width]])
-            hidden, _ = self._supervised(batch)
-            loss, gradient = chunked_backward(hidden, self.head, summed_divergence(targets))
-            hidden.backward(gradient * (weight / n_anchor))  # type: ignore[no-untyped-call]
-            total += float(loss)
-        return total, n_anchor
-
-    def _micro(self, encoded: Sequence[Encoded]) -> Iterator[Batch]:
-        plan = self.job.plan
-        return micro_batches(encoded, plan.micro_batch_size.value, self.pad_id, plan.device)
+    def _backward(self, rows: Sequence[Item], anchors: Sequence[Item], sums: _Sums) -> None:
+        """Run one micro-batch forward and backward; rows' positions come first, then anchors'."""
+        batch = collate([item.encoded for item in (*rows, *anchors)], self.pad_id, self.job.plan.device)
+        hidden, labels = self._supervised(batch)
+        cut = sum(item.n_supervised for item in rows)
+        parts = []
+        if rows:
+            loss, gradient = chunked_backward(hidden[:cut], self.head, summed_cross_entropy(labels[:cut]))
+            sums.loss += float(loss)
+            parts.append(gradient / sums.n_supervised)
+        if anchors:
+            targets = _joined([item.base for item in anchors if item.base is not None])
+            loss, gradient = chunked_backward(hidden[cut:], self.head, summed_divergence(targets))
+            sums.anchor += float(loss)
+            parts.append(gradient * (self.job.recipe.anchor_weight.value / sums.n_anchor))
+        hidden.backward(_stacked(parts))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        sums.n_tokens += batch.n_tokens
+        sums.n_anchor_tokens += sum(len(item.encoded) for item in anchors)
 
     def _supervised(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Give hidden states ``(positions, hidden)`` and labels ``(positions,)`` where there is something to learn."""
@@ -261,11 +283,12 @@ class Loop:
                 )
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _count(self, loss_sum: float, n_supervised: int, n_tokens: int) -> None:
+    def _count(self, sums: _Sums, elapsed: float) -> None:
         self.counters.step += 1
-        self.counters.epoch_loss += loss_sum
-        self.counters.epoch_tokens += n_supervised
-        self.n_tokens += n_tokens
+        self.counters.epoch_loss += sums.loss
+        self.counters.epoch_tokens += sums.n_supervised
+        self.n_tokens += sums.n_tokens
+        self.anchor_seconds += elapsed * sums.n_anchor_tokens / sums.n_tokens
 
     def _close_epoch(self) -> StopReason | None:
         """At the end of an epoch compare its mean loss with the stop rule and begin a new sum."""
@@ -303,17 +326,22 @@ class Loop:
         self.adapted.eval()
         with torch.no_grad():
             for example in examples:
-                for batch in self._micro([example.encoded]):
-                    hidden, targets = self._supervised(batch)
-                    loss = float(sum(summed_cross_entropy(targets)(self.head(hidden), slice(None)) for _ in (0,)))
-                    for part in ("all", example.part):
-                        pair = sums.setdefault(part, [0.0, 0.0])
-                        pair[0] += loss
-                        pair[1] += len(targets)
+                hidden, targets = self._supervised(collate([example.encoded], self.pad_id, self.job.plan.device))
+                loss = sum(
+                    float(summed_cross_entropy(targets)(self.head(hidden[part]), part)) for part in chunks(len(targets))
+                )
+                for name in ("all", example.part):
+                    pair = sums.setdefault(name, [0.0, 0.0])
+                    pair[0] += loss
+                    pair[1] += len(targets)
         self.adapted.train(was_training)
         return {part: loss / count for part, (loss, count) in sums.items()}
 
 
+def _stacked(parts: list[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _joined(parts: list[TopK]) -> TopK:

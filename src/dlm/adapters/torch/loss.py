@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -55,13 +55,18 @@ def chunked_backward(
 
     total = torch.zeros((), device=hidden.device)
     gradient = torch.empty_like(hidden)
-    for start in range(0, hidden.shape[0], chunk):
-        part = slice(start, min(start + chunk, hidden.shape[0]))
+    for part in chunks(hidden.shape[0], chunk):
         leaf = hidden[part].detach().requires_grad_(True)
         loss = loss_of(head(leaf), part)
         (gradient[part],) = torch.autograd.grad(loss, leaf)
         total += loss.detach()
     return total, gradient
+
+
+def chunks(positions: int, chunk: int = CHUNK) -> Iterator[slice]:
+    """Cut ``positions`` into slices of at most ``chunk``."""
+    for start in range(0, positions, chunk):
+        yield slice(start, min(start + chunk, positions))
 
 
 def summed_cross_entropy(targets: torch.Tensor) -> Callable[[torch.Tensor, slice], torch.Tensor]:

@@ -1,8 +1,8 @@
 """Training state on disk: safetensors and JSON, never pickle.
 
-    training_state.safetensors   AdamW moments by parameter name, random-number states
-    training_state.json          counters, fingerprint of the job, versions
-    training_state.sha256        hex digests of both, checked before anything is read
+training_state.safetensors   AdamW moments by parameter name, random-number states
+training_state.json          counters, fingerprint of the job, versions
+training_state.sha256        hex digests of both, checked before anything is read
 """
 
 from __future__ import annotations
@@ -98,9 +98,7 @@ def counters_of(record: dict[str, Any]) -> Counters:
     return Counters(**record["counters"])
 
 
-def restore_tensors(
-    folder: Path, optimizer: torch.optim.Optimizer, parameters: dict[str, torch.nn.Parameter]
-) -> None:
+def restore_tensors(folder: Path, optimizer: torch.optim.Optimizer, parameters: dict[str, torch.nn.Parameter]) -> None:
     """Put moments and random-number states back; call after :func:`read_record` has checked the files."""
     import torch
     from safetensors.torch import load_file

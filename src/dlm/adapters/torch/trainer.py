@@ -15,8 +15,8 @@ from dlm.adapters.torch.bases import LoadedBase, LoadSpec, TorchBases
 from dlm.adapters.torch.chat import ChatTokenizer
 from dlm.adapters.torch.fast_lora import use_fast_lora
 from dlm.adapters.torch.foreign import is_out_of_memory, out_of_memory, translated
-from dlm.adapters.torch.lora import attach_adapter, load_adapter, save_adapter, trainable_parameters
 from dlm.adapters.torch.loop import Anchors, Loop
+from dlm.adapters.torch.lora import attach_adapter, load_adapter, save_adapter, trainable_parameters
 from dlm.adapters.torch.rows import Example, encode_rows
 from dlm.adapters.torch.seeding import seeded
 from dlm.adapters.torch.state import Counters, counters_of, read_record, restore_tensors, save_state
