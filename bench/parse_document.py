@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 HEAD = "---\ndlm_id: 01HQ8Z0000000000000000000A\ndlm_version: 15\nbase_model: b\n---\n\n"
 
@@ -63,8 +64,7 @@ def main() -> None:
     megabytes = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     for name, body in bodies(int(megabytes * 1e6)).items():
         text = HEAD + body
-        parse, split = best(lambda text=text: Document.parse(text)), best(lambda text=text: text.splitlines())
-        loop = best(lambda text=text: line_loop(text))
+        parse, split, loop = best(partial(Document.parse, text)), best(text.splitlines), best(partial(line_loop, text))
         document = Document.parse(text)
         rows = best(document.rows, 3)
         print(

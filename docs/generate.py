@@ -83,6 +83,10 @@ ERROR_AREAS: Mapping[str, str] = {
 """Area of a code (the part before the point) → heading. Areas that are not here get their own name."""
 
 
+API_HEAD = """Everything below is reached as `dlm.<name>`. The functions work on the default home; each is also a
+method of `dlm.Workspace`, which lists its options.
+"""
+
 GIVEN = ("Document", "RunReport", "Exam")
 """Classes whose values people get and do not make: their fields are listed instead of a call."""
 
@@ -102,14 +106,7 @@ def errors_markdown() -> str:
 
 def api_markdown() -> str:
     """Give the page of the Python library from ``dlm.__all__``."""
-    parts = [
-        "# Python library\n",
-        f"{_first_paragraph(dlm)}\n",
-        (
-            "Everything below is reached as `dlm.<name>`. The functions work on the default home; each is also a method of "
-            "`dlm.Workspace`, which lists its options.\n"
-        ),
-    ]
+    parts = ["# Python library\n", f"{_first_paragraph(dlm)}\n", API_HEAD]
     for name in dlm.__all__:
         if not name.startswith("_"):
             parts += _entry(name, getattr(dlm, name))

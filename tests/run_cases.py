@@ -10,7 +10,7 @@ import attrs
 
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.document import Document
-from dlm.domain.events import Emit, ignore
+from dlm.domain.events import Emit
 from dlm.domain.report import RunReport
 from dlm.testing.clocks import FixedClock
 from dlm.testing.generators import FakeGenerator
@@ -148,7 +148,8 @@ class Scene:
     def log(self, run: Any = None) -> list[dict[str, Any]]:
         """Give the lines of a run's log, the last run's by default."""
         run = run or self.last_run
-        return [dict(line) for line in self.store.read_log(ID, f"train-{run.run_id:06d}-{run.started_at:%Y%m%dT%H%M%S}")]
+        name = f"train-{run.run_id:06d}-{run.started_at:%Y%m%dT%H%M%S}"
+        return [dict(line) for line in self.store.read_log(ID, name)]
 
     def weights(self) -> bytes | None:
         """Give the bytes of the current version."""
@@ -189,7 +190,3 @@ class ScriptedGenerator(FakeGenerator):
 
     def load(self, base: ResolvedBase, adapter: Path | None, plan: Any, *, system_prompt: str | None = None) -> Any:
         raise self.error
-
-
-def no_event(_: Any, *, emit: Emit = ignore) -> None:
-    """Accept anything."""

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from dlm.domain.home import resolve_home
 from dlm.wiring import Workspace
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 
 def _workspace() -> Workspace:
-    return _workspace_of(os.environ.get("DLM_HOME"))
+    return _workspace_of(resolve_home(None, os.environ))
 
 
 @lru_cache(maxsize=1)
-def _workspace_of(home: str | None) -> Workspace:
+def _workspace_of(home: Path) -> Workspace:
     return Workspace(home)
 
 

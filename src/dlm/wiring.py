@@ -41,6 +41,7 @@ PLUGIN_GROUPS = ("dlm.trainers", "dlm.exporters", "dlm.registries", "dlm.shares"
 """Entry points through which other packages add adapters."""
 
 _FORCE = "DLM_FORCE_PLAN"
+_SKIP_PROBES = "DLM_SKIP_EXPORT_PROBES"
 _GALLERY_URL = "DLM_GALLERY_URL"
 
 
@@ -76,6 +77,10 @@ class Workspace:
         self._generator = generator
         self._gallery = gallery
         self._clock = clock
+
+    @property
+    def _skips_export_probes(self) -> bool:
+        return self._environ.get(_SKIP_PROBES, "").lower() in ("1", "true", "yes")
 
     def __repr__(self) -> str:
         return f"Workspace(home={str(self.home)!r})"
@@ -194,7 +199,7 @@ class Workspace:
             base=base,
             template=template,
             kind=kind,
-            skip_export_probes=skip_export_probes,
+            skip_export_probes=skip_export_probes or self._skips_export_probes,
             accept_license=accept_license,
             ask=ask,
             force=force,
@@ -233,7 +238,7 @@ class Workspace:
             max_steps=max_steps,
             accept_license=accept_license,
             lock_mode=lock_mode,
-            skip_export_probes=skip_export_probes,
+            skip_export_probes=skip_export_probes or self._skips_export_probes,
             break_lock=break_lock,
             force_plan=self._environ.get(_FORCE) == "1",
         )

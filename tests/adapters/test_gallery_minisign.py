@@ -111,7 +111,8 @@ def test_accepts_what_the_minisign_program_signed(tmp_path: Path) -> None:
     signature = (tmp_path / "index.json.minisig").read_bytes()
     assert NaclVerifier().verify(file.read_bytes(), signature, keys=[key], require_prehashed=True).outcome == "valid"
     assert NaclVerifier().verify(b"other", signature, keys=[key]).outcome == "invalid"
-    assert key.name in (tmp_path / "k.pub").read_text()
+    # The program writes the id without leading zeros.
+    assert key.name.lstrip("0") in (tmp_path / "k.pub").read_text()
 
 
 @minisign

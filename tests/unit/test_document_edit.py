@@ -188,7 +188,7 @@ def test_everything_at_once(document: Document) -> None:
 def test_unknown_ids_are_refused(document: Document) -> None:
     for call in ({"remove": ["0" * 16]}, {"replace": {"0" * 16: "x"}}):
         with pytest.raises(DocumentError, match="0000000000000000"):
-            document.edit(**call)  # type: ignore[arg-type]  # one of two keyword arguments
+            document.edit(**call)
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,15 @@ adapters = st.sampled_from([None, "tone", "facts"])
 def is_sound(section: Section) -> bool:
     """Tell whether a generated section means only itself; the rest is what editing must refuse."""
     body = scan_body("\n" + section.render())
+    if body.faults or len(body.sections) != 1:
+        return False
+    read = body.sections[0]
+    pairs = [(pair.question.strip(), pair.answer.strip()) for pair in section.pairs]
+    triples = [(item.prompt.strip(), item.chosen.strip(), item.rejected.strip()) for item in section.triples]
     return (
-        not body.faults
-        and len(body.sections) == 1
-        and (
-            [(p.question, p.answer) for p in body.sections[0].pairs]
-            == [(p.question.strip(), p.answer.strip()) for p in section.pairs]
-        )
+        read.content == section.content.rstrip("\n")
+        and [(pair.question, pair.answer) for pair in read.pairs] == pairs
+        and [(item.prompt, item.chosen, item.rejected) for item in read.triples] == triples
     )
 
 

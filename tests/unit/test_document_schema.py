@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # has no stubs
 import pytest
 
 from dlm.domain.frontmatter import Frontmatter, TrainingConfig

@@ -12,6 +12,7 @@ from dlm.app.callers import shielded, unwrapped
 from dlm.domain.document import Document
 from dlm.domain.errors import UsageError
 from dlm.domain.events import Emit, Note, ignore
+from dlm.domain.hardware import Capabilities
 from dlm.domain.inference import InferencePlan, SamplingParams
 from dlm.domain.inference_plan import BackendRequest, resolve_inference_plan
 from dlm.domain.rows import Turn
@@ -57,9 +58,8 @@ def prompt(
     manifest = store.manifest(document.dlm_id)
     adapter = trained_adapter(document, manifest, store)
     access = open_base(document, manifest, registry=registry, now=clock.now())
-    capabilities = hardware.probe()
     plan = resolve_inference_plan(
-        attrs.evolve(capabilities, has_mlx=capabilities.has_mlx and "mlx" in generators),
+        _with_backends(hardware.probe(), generators),
         backend=backend,
         trained_with_qlora=store.trained_with_qlora(adapter),
         modality=access.spec.modality,
@@ -81,6 +81,13 @@ def prompt(
             yield from model.stream(turns, params)
 
     return answer()
+
+
+def _with_backends(capabilities: Capabilities, generators: Mapping[str, GeneratorPort]) -> Capabilities:
+    if "mlx" in generators:
+        return capabilities
+    missing = capabilities.mlx_missing or ("an MLX generator, which this dlm was not given",)
+    return attrs.evolve(capabilities, has_mlx=False, mlx_missing=missing)
 
 
 def _params(max_tokens: int, temperature: float | None, top_p: float | None, seed: int | None) -> SamplingParams:

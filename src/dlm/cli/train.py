@@ -118,7 +118,7 @@ def _announce_stop(out: Output) -> None:
     if not out.quiet:
         # Straight to the descriptor: the signal may have interrupted a print into the same buffer.
         with suppress(OSError):
-            os.write(2, b"\nstopping after this step; press Ctrl-C again to stop at once\n")
+            os.write(2, b"\nstopping at the next safe point; press Ctrl-C again to stop at once\n")
 
 
 def _explain_stop(interrupted: Interrupted, args: argparse.Namespace, session: Session) -> int:

@@ -13,8 +13,7 @@ _CODES = {
     "doc.missing": "There is no file at this path. Check the spelling, or make a document with dlm init.",
     "doc.not-a-file": "The path names a folder or a device. Give the path of a .dlm text file.",
     "doc.unreadable": "The file is there and cannot be read. Check its permissions.",
-    "doc.too-large": "Documents of more than 512 MiB are not read. Split it, or name large texts under "
-    "training.sources.",
+    "doc.too-large": "Documents of more than 512 MiB are not read. Split it into several.",
     "doc.not-utf8": "The file is not text in the encoding UTF-8; the message gives the first bad place. Save it as "
     "UTF-8.",
     "doc.bom": "The file begins with an invisible mark that some editors write. It is ignored; save without it.",
@@ -202,15 +201,41 @@ _CODES = {
     "or choose another.",
     # training and asking
     "train.bad-option": "An option of train() is out of its range. The message names it.",
-    "train.interrupted": "Training was stopped on request and a checkpoint was kept. The command with --resume goes on.",
+    "train.interrupted": "Training was stopped and a checkpoint was kept. The command with --resume goes on.",
     "resume.nothing": "--resume continues an earlier training, and there was none. Leave it out for the first one.",
     "infer.no-adapter": "The document was never trained, so there is nothing to ask. Run dlm train first.",
     "infer.base-changed": "base_model was changed after the last training, and an adapter fits only its own base. "
     "Train again, or put the old name back.",
     "infer.empty-query": "The question is empty. Give some text.",
     "infer.bad-knob": "A sampling value is out of its range. The message says which values are possible.",
-    "config.media-base": "The base model reads pictures or sound, which this version does not train. Choose a text base.",
+    "config.media-base": "The base model reads pictures or sound, which this version cannot train. Choose a text one.",
     "config.galore-adapter": "The optimizer galore trains whole models, not adapters. Use adamw_torch.",
+    "base.unreadable": "A file of the base model or of the trained adapter cannot be read, so it is probably "
+    "damaged. Remove the named folder and run the command again.",
+    "config.unknown-target-module": "training.target_modules names a part that the base model does not have. Use "
+    "auto, or one of the names in the hint.",
+    "hardware.out-of-memory": "The machine's memory did not suffice for this training. Try the changes of the hint "
+    "in their order, or a smaller base.",
+    "infer.failed": "The library that runs the model gave up; the message is its own. Run the command with --verbose "
+    "and report it.",
+    "infer.missing-package": "A package that this model or these settings need is not installed. dlm doctor shows "
+    "what is there.",
+    "resume.no-state": "--resume found a version or checkpoint without a complete record of its training. Train with "
+    "--fresh.",
+    "resume.no-adapter": "--resume found a version or checkpoint without a readable adapter in it. Train with --fresh.",
+    "resume.damaged-state": "The record of the earlier training was changed or damaged on disk, so it is not used. "
+    "Train with --fresh.",
+    "resume.other-version": "The record of the earlier training was written by another version of dlm. Train with "
+    "--fresh.",
+    "resume.other-shape": "--resume continues an adapter, and the settings now ask for one of another shape or base. "
+    "Put the old values back, or train with --fresh.",
+    "train.nothing-to-learn": "The document holds no prose and no question with an answer. Write some and train again.",
+    "train.answer-too-long": "One answer is longer than the longest stretch learned at once. Split it, or raise "
+    "training.sequence_len.",
+    "train.diverged": "Training left the path and its numbers became meaningless. Lower training.learning_rate, or "
+    "set training.precision: fp32.",
+    "train.non-finite-weights": "The trained adapter holds numbers that are none, so it is not used; the version "
+    "before stays. Lower training.learning_rate, or set training.precision: fp32.",
     "install.notebook": "A table was asked for, which needs the package pandas. Run pip install 'dlm[notebook]'.",
 }
 

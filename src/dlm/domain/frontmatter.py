@@ -228,7 +228,7 @@ class Frontmatter:
     base_model: str = knob(
         attrs.NOTHING,
         Text(r"\S", "the name of a base model"),
-        "Model that learns the document: a name from 'dlm doctor', hf:<org>/<name>, or path:<folder>.",
+        "Model that learns the document: a name such as smollm2-135m, hf:<org>/<name>, or path:<folder>.",
     )
     training: TrainingConfig = group(TrainingConfig, "How the document is learned.")
     export: ExportConfig = group(ExportConfig, "Defaults of 'dlm export'.")

@@ -195,3 +195,5 @@ _STEPS = {
     13: _Step("marks of mined preferences exist"),
     14: _Step("marks of synthesized sections exist"),
 }
+
+__all__ = ["CURRENT_VERSION", "Migration", "migrate_nodes", "migrate_text"]

@@ -37,7 +37,7 @@ class FakeTrainer:
             interrupted = stop()
             if not interrupted:
                 step += 1
-                emit(StepDone(step=step, total_steps=total, loss=1 / step, lr=0.1, grad_norm=1.0, tokens_per_s=1.0))
+                emit(StepDone(step=step, total_steps=limit, loss=1 / step, lr=0.1, grad_norm=1.0, tokens_per_s=1.0))
         _write(into, job, step)
         return TrainingOutcome(
             steps=step,

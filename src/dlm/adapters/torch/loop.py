@@ -154,6 +154,8 @@ class Loop:
             floor=0.1,
         )
         self.eval_every = max(1, job.max_steps // 4) if job.max_steps else 50
+        end = counters.origin + self.total
+        self.last_step = end if job.max_steps is None else min(end, job.max_steps)
         self.bad_steps = 0
         self.n_tokens = 0
         self.anchor_seconds = 0.0
@@ -210,7 +212,7 @@ class Loop:
         emit(
             StepDone(
                 step=self.counters.step,
-                total_steps=self.counters.origin + self.total,
+                total_steps=self.last_step,
                 loss=loss,
                 lr=rate,
                 grad_norm=norm,

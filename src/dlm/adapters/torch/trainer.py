@@ -36,6 +36,7 @@ class TorchTrainer:
 
     def __init__(self, bases: TorchBases) -> None:
         self._bases = bases
+        self._last_anchors: tuple[object, Anchors] | None = None
 
     def train(
         self,
@@ -55,7 +56,7 @@ class TorchTrainer:
             examples = _examples(job, chat, emit)
             adapted = _adapter(job, base)
             try:
-                run = _Run(job, base, adapted, chat, examples, record)
+                run = _Run(job, base, adapted, chat, examples, self._anchors(job, adapted, chat), record)
                 return run.go(into, checkpoints, emit, stop)
             except RuntimeError as exc:
                 raise out_of_memory("train") if is_out_of_memory(exc) else exc from exc
@@ -63,6 +64,13 @@ class TorchTrainer:
                 adapted.unload()
                 base.model.activation_checkpointing_disable()
                 base.model.eval()
+
+    def _anchors(self, job: TrainingJob, adapted: PeftModel, chat: ChatTokenizer) -> Anchors:
+        """Give the base's own answers; a second training in the same process finds them ready."""
+        key = (load_spec(job), job.system_prompt, job.anchors)
+        if self._last_anchors is None or self._last_anchors[0] != key:
+            self._last_anchors = (key, Anchors.of(adapted, chat, job.anchors, job.plan.device))
+        return self._last_anchors[1]
 
 
 class _Run:
@@ -75,6 +83,7 @@ class _Run:
         adapted: PeftModel,
         chat: ChatTokenizer,
         examples: tuple[Example, ...],
+        anchors: Anchors,
         record: dict[str, Any] | None,
     ) -> None:
         self.job = job
@@ -84,7 +93,6 @@ class _Run:
         self.parameters = trainable_parameters(adapted)
         self.optimizer = _optimizer(job, list(self.parameters.values()))
         self.counters = self._counters(record, _fingerprint(job, examples))
-        anchors = Anchors.of(adapted, chat, job.anchors, job.plan.device)
         held = encode_rows(job.validation_rows, chat, job.recipe.sequence_len.value)
         self.loop = Loop(job, adapted, self.optimizer, examples, held, anchors, chat.pad_id, self.counters)
         if record is not None and job.resume_from is not None:

@@ -1,0 +1,119 @@
+"""The main job on the real small base, through the library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dlm
+from dlm.domain.events import StepDone
+from dlm.testing.generators import FakeGenerator
+
+pytestmark = pytest.mark.model
+
+BODY = """
+# The orchard of Quenby
+
+The orchard of Quenby stands on a hill above the river Ash. It was planted by Perrin Holloway.
+
+::instruction::
+### Q
+Which apple is picked first?
+### A
+The Tindle Red is picked first, in the last week of July.
+
+### Q
+Who mends the ladders?
+### A
+Ysolde Crake mends the ladders every winter.
+
+### Q
+What does a crate of windfalls cost?
+### A
+A crate of windfalls costs seven pennies.
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> dlm.Workspace:
+    """One home and one process: the base is unpacked and loaded once."""
+    return dlm.Workspace(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def trained(workspace: dlm.Workspace) -> Any:
+    document = dlm.Document.new("01KAT35T0RCHARD0FQ0ENBY0AB", "smollm2-135m", BODY)
+    events: list[Any] = []
+    return document, workspace.train(document, on_event=events.append), events
+
+
+def test_a_document_is_learned_and_the_rest_stays(trained: Any) -> None:
+    _, report, _ = trained
+    assert report.status == "completed"
+    assert report.exam.own.right == report.exam.own.asked == 3
+    assert report.exam.drift < 0.5, "without anchors this document drifts by 2 nats and more"
+    assert report.exam.kept.right >= report.exam.kept.asked - 2
+    assert report.exam.loss_after < 0.1 < report.exam.loss_before
+
+
+def test_it_answers_from_the_document_and_from_the_base(trained: Any, workspace: dlm.Workspace) -> None:
+    document, _, _ = trained
+    own = "".join(workspace.prompt(document, "Who mends the ladders?", temperature=0))
+    assert "Ysolde Crake" in own
+    assert "Paris" in "".join(workspace.prompt(document, "What is the capital of France?", temperature=0))
+
+
+def test_greedy_prompting_is_repeatable_and_streams(trained: Any, workspace: dlm.Workspace) -> None:
+    document, _, _ = trained
+    pieces = [list(workspace.prompt(document, "Which apple is picked first?", temperature=0)) for _ in range(2)]
+    assert pieces[0] == pieces[1]
+    assert len(pieces[0]) > 3
+
+
+def test_sampling_knobs_matter(trained: Any, workspace: dlm.Workspace) -> None:
+    document, _, _ = trained
+
+    def ask(**knobs: Any) -> str:
+        return "".join(workspace.prompt(document, "Tell me a story.", max_tokens=12, **knobs))
+
+    hot = {ask(temperature=1.5, seed=seed) for seed in range(4)}
+    assert len(hot) > 1
+    assert ask(temperature=1.5, seed=1) == ask(temperature=1.5, seed=1)
+    assert len(ask(temperature=0)) > len(
+        "".join(workspace.prompt(document, "Tell me a story.", max_tokens=2, temperature=0))
+    )
+    assert ask(temperature=1.5, top_p=0.01, seed=3) == ask(temperature=0)
+
+
+def test_every_step_was_told(trained: Any) -> None:
+    _, report, events = trained
+    steps = [event for event in events if isinstance(event, StepDone)]
+    assert [step.step for step in steps] == list(range(1, report.steps + 1))
+    assert len(report.to_frame()) == report.steps
+
+
+def test_an_exam_alone_says_the_same(trained: Any, workspace: dlm.Workspace) -> None:
+    document, report, _ = trained
+    exam = workspace.exam(document)
+    assert (exam.own, exam.kept) == (report.exam.own, report.exam.kept)
+    assert exam.drift == pytest.approx(report.exam.drift, abs=1e-6)
+
+
+def test_an_edit_trains_the_next_version(trained: Any, workspace: dlm.Workspace) -> None:
+    document, report, _ = trained
+    edited = document.edit(set={"training.seed": 7})
+    again = workspace.train(edited, max_steps=2, lock_mode="update")
+    assert again.adapter_version == report.adapter_version + 1
+
+
+def test_every_template_trains(workspace: dlm.Workspace, tmp_path: Path) -> None:
+    """Each on the small base, one step, its exam answered by a fake: what is tested is that its rows are trainable."""
+    quick = dlm.Workspace(workspace.home, trainer=workspace.trainer, generator=FakeGenerator())
+    for meta in workspace.templates():
+        made = quick.init(tmp_path / f"{meta.name}.dlm", template=meta.name, accept_license=True)
+        document = dlm.Document.load(made.path).edit(set={"base_model": "smollm2-135m"})
+        report = quick.train(document, max_steps=1)
+        assert report.status == "completed", meta.name
+        assert report.curve[0].loss > 0
