@@ -344,11 +344,11 @@ class Workspace:
 
         return list_templates(gallery=self.gallery, emit=on_event)
 
-    def refresh_templates(self, *, accept_unsigned: bool = False) -> RefreshResult:
+    def refresh_templates(self, *, accept_unsigned: bool = False, on_event: Emit = ignore) -> RefreshResult:
         """Fetch the signed gallery."""
         from dlm.app.templates import refresh_templates
 
-        return refresh_templates(gallery=self.gallery, accept_unsigned=accept_unsigned)
+        return refresh_templates(gallery=self.gallery, accept_unsigned=accept_unsigned, emit=on_event)
 
 
 def plugins() -> tuple[tuple[str, str], ...]:

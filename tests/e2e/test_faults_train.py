@@ -33,7 +33,7 @@ from tiny_runs import (
 
 __all__ = ["base_folder"]
 
-LONG = 250
+LONG = 200
 """Steps of the runs that are stopped on their way: a few seconds."""
 
 
@@ -129,11 +129,15 @@ def the_rest(home: Path) -> dict[str, bytes]:
 
 
 class TestPoison:
+    @pytest.fixture(scope="class")
+    def trained_home(self, base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        home = tmp_path_factory.mktemp("trained") / "home"
+        Workspace(home, environ={}).train(document_on(base_folder))
+        return home
+
     @pytest.fixture
-    def trained(self, base_folder: Path, tmp_path: Path) -> Workspace:
-        workspace = Workspace(tmp_path / "home", environ={})
-        workspace.train(document_on(base_folder))
-        return workspace
+    def trained(self, trained_home: Path, tmp_path: Path) -> Workspace:
+        return Workspace(shutil.copytree(trained_home, tmp_path / "home"), environ={})
 
     def still_answers(self, workspace: Workspace, base_folder: Path, answer: str) -> None:
         assert greedy(workspace, document_on(base_folder)) == answer

@@ -40,10 +40,10 @@ def test_the_notebook_trains_and_answers(tmp_path: Path, monkeypatch: pytest.Mon
     printed = [_text(cell) for cell in cells]
     assert "goat hair" in printed[2]
     assert "Paris" in printed[3]
-    assert "own questions answered      6 of 6" in printed[4]
-    assert "small base" in printed[4]
+    assert "'own': {'right': 6, 'asked': 6}" in printed[4]
+    assert "a small base needs firm steps" in printed[5]
     assert "<svg" in cells[1].outputs[-1]["data"]["text/html"]
-    assert "loss" in printed[5]
+    assert "anchor_loss" in printed[6]
     assert (Path(os.environ["DLM_HOME"]) / "store").is_dir()
 
 

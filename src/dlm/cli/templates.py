@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from dlm.cli.parser import Subparsers, add_command, add_json
+from dlm.cli.progress import event_printer
 from dlm.cli.render import Output
 from dlm.cli.workspace import RefreshResult, Session, TemplateEntry
 from dlm.domain.errors import TemplateError, UsageError
@@ -53,9 +54,12 @@ def run_list(args: argparse.Namespace, session: Session) -> int:
         )
     workspace = session.open()
     code = 0
-    if args.refresh:
-        code = _report(workspace.refresh_templates(accept_unsigned=args.accept_unsigned), session.out)
-    _print(sorted(workspace.templates(), key=lambda entry: entry.name), args.json, session.out)
+    with event_printer(session.out) as events:
+        if args.refresh:
+            result = workspace.refresh_templates(accept_unsigned=args.accept_unsigned, on_event=events)
+            code = _report(result, session.out)
+        entries = workspace.templates(on_event=events)
+    _print(sorted(entries, key=lambda entry: entry.name), args.json, session.out)
     return code
 
 

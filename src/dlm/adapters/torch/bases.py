@@ -75,7 +75,7 @@ def _load(base: ResolvedBase, spec: LoadSpec) -> LoadedBase:
         model = AutoModelForCausalLM.from_pretrained(
             spec.folder,
             dtype=torch_dtype(spec.precision),
-            attn_implementation=spec.attention,
+            attn_implementation=_attention(spec),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=spec.trust_remote_code,
@@ -86,6 +86,15 @@ def _load(base: ResolvedBase, spec: LoadSpec) -> LoadedBase:
             model.to(spec.device)
         model.eval()
     return LoadedBase(model, tokenizer)
+
+
+def _attention(spec: LoadSpec) -> str:
+    """On a CPU short rows have a faster way; it hands long ones to the plan's own choice."""
+    if spec.device != "cpu" or spec.attention != "sdpa":
+        return spec.attention
+    from dlm.adapters.torch.short_attention import register
+
+    return register()
 
 
 def _placement(spec: LoadSpec) -> dict[str, Any]:
