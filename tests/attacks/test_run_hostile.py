@@ -106,19 +106,20 @@ class TestAdapterFolder:
         assert not went_off.exists()
 
 
-class TestCheckpoint:
-    @pytest.fixture(scope="class")
-    def stopped_home(self, base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        home = tmp_path_factory.mktemp("stopped") / "home"
-        steps: list[Any] = []
-        with pytest.raises(Interrupted):
-            Workspace(home, environ={}).train(
-                document_on(base_folder, epochs=8),
-                on_event=lambda event: steps.append(event) if isinstance(event, StepDone) else None,
-                stop=lambda: len(steps) >= 2,
-            )
-        return home
+@pytest.fixture(scope="module")
+def stopped_home(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("stopped") / "home"
+    steps: list[Any] = []
+    with pytest.raises(Interrupted):
+        Workspace(home, environ={}).train(
+            document_on(base_folder, epochs=8),
+            on_event=lambda event: steps.append(event) if isinstance(event, StepDone) else None,
+            stop=lambda: len(steps) >= 2,
+        )
+    return home
 
+
+class TestCheckpoint:
     @pytest.fixture
     def stopped(self, stopped_home: Path, tmp_path: Path) -> Workspace:
         return Workspace(shutil.copytree(stopped_home, tmp_path / "home"), environ={})

@@ -197,11 +197,11 @@ class FakeWorkspace:
         kept = path.with_name(path.name + ".bak") if backup and not dry_run else None
         return Migrated(path=path, backup_path=kept, changed=self.changed)
 
-    def templates(self) -> Any:
+    def templates(self, *, on_event: Any) -> Any:
         self._record("templates")
         return self.entries
 
-    def refresh_templates(self, *, accept_unsigned: bool) -> Any:
+    def refresh_templates(self, *, accept_unsigned: bool, on_event: Any) -> Any:
         self._record("refresh_templates", accept_unsigned=accept_unsigned)
         return self.refreshed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dlm.domain.environment import TELEMETRY_DEFAULTS
+from dlm.domain.environment import PROCESS_DEFAULTS
 
 HEAVY = ("torch", "transformers", "numpy", "peft", "safetensors", "gguf", "rich", "httpx", "huggingface_hub", "shtab")
 
@@ -64,9 +64,9 @@ def test_commands_without_a_model_load_nothing_heavy(words: tuple[str, ...], not
     assert _run(*(str(notes) if word == "PATH" else word for word in words)) == (0, [])
 
 
-def test_usage_reports_of_other_libraries_are_off_unless_chosen() -> None:
+def test_the_process_defaults_hold_unless_chosen() -> None:
     code = "from dlm.cli.main import main; import os; main(['--version']); print(*(os.environ[n] for n in {!r}))"
-    names = list(TELEMETRY_DEFAULTS)
+    names = list(PROCESS_DEFAULTS)
     bare = {name: value for name, value in os.environ.items() if name not in names}
 
     def values(**chosen: str) -> list[str]:
@@ -79,8 +79,8 @@ def test_usage_reports_of_other_libraries_are_off_unless_chosen() -> None:
         )
         return done.stdout.splitlines()[-1].split()
 
-    assert values() == ["1", "1", "1"]
-    assert values(DO_NOT_TRACK="0") == ["1", "0", "1"]
+    assert values() == list(PROCESS_DEFAULTS.values())
+    assert values(DO_NOT_TRACK="0") == list({**PROCESS_DEFAULTS, "DO_NOT_TRACK": "0"}.values())
 
 
 def test_python_dash_m_is_the_same_program() -> None:

@@ -128,13 +128,14 @@ def the_rest(home: Path) -> dict[str, bytes]:
     return tree(home / "store" / ID / "adapter")
 
 
-class TestPoison:
-    @pytest.fixture(scope="class")
-    def trained_home(self, base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        home = tmp_path_factory.mktemp("trained") / "home"
-        Workspace(home, environ={}).train(document_on(base_folder))
-        return home
+@pytest.fixture(scope="module")
+def trained_home(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("trained") / "home"
+    Workspace(home, environ={}).train(document_on(base_folder))
+    return home
 
+
+class TestPoison:
     @pytest.fixture
     def trained(self, trained_home: Path, tmp_path: Path) -> Workspace:
         return Workspace(shutil.copytree(trained_home, tmp_path / "home"), environ={})

@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from dlm.app.base_access import BaseAccess, open_base
+from dlm.app.reach import left_out, refuse_other_shapes
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.document import Document
 from dlm.domain.errors import ResumeError, UsageError
@@ -109,6 +110,9 @@ def plan_run(
     )
     if access.spec.capability_warning:
         emit(Note(subject="train", message=access.spec.capability_warning, severity="warning"))
+    refuse_other_shapes(document)
+    for message in left_out(document):
+        emit(Note(subject="train", message=message, severity="warning"))
     rows = [row for row in document.rows() if row.kind in ("prose", "instruction")]
     n_prose = sum(row.kind == "prose" for row in rows)
     material = Material(n_prose=n_prose, n_instruction=len(rows) - n_prose)

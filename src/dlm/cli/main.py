@@ -20,7 +20,7 @@ from dlm.cli.parser import CompletionRequest, Parser, ParserExit, refuse_extras,
 from dlm.cli.render import Output
 from dlm.cli.tree import build_parser
 from dlm.cli.workspace import Session, WorkspaceFactory, open_workspace
-from dlm.domain.environment import TELEMETRY_DEFAULTS
+from dlm.domain.environment import PROCESS_DEFAULTS
 from dlm.domain.errors import DlmError, DocumentError, UsageError
 
 INTERRUPTED = 130
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None, *, workspace: WorkspaceFactory = ope
         argv: words after the program's name; those of the process when None.
         workspace: gives the library to call for a home folder.
     """
-    for name, value in TELEMETRY_DEFAULTS.items():
+    for name, value in PROCESS_DEFAULTS.items():
         os.environ.setdefault(name, value)
     out = Output.standard()
     out.traces = os.environ.get("DLM_VERBOSE") == "1"

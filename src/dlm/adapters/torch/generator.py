@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dlm.adapters.torch.bases import LoadSpec, TorchBases
-from dlm.adapters.torch.batches import IGNORED, collate
+from dlm.adapters.torch.batches import IGNORED, Batch, micro_batches
 from dlm.adapters.torch.chat import ChatTokenizer, Encoded
-from dlm.adapters.torch.decoding import greedy_continuations, sampled_tokens
+from dlm.adapters.torch.decoding import GREEDY_BATCH, greedy_continuations, sampled_tokens
 from dlm.adapters.torch.foreign import translated
 from dlm.adapters.torch.lora import load_adapter
-from dlm.adapters.torch.loss import CHUNK, head_of
+from dlm.adapters.torch.loss import chunks, head_of, hidden_states
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.inference import InferencePlan, SamplingParams
 from dlm.domain.rows import Turn
@@ -58,6 +58,7 @@ class TorchModel:
     def __init__(self, model: Any, chat: ChatTokenizer) -> None:
         self._model = model
         self._chat = chat
+        self._base_answers: dict[object, list[list[int]]] = {}
 
     def stream(self, turns: Sequence[Turn], params: SamplingParams) -> Iterator[str]:
         """Yield the answer piece by piece, each piece whole characters."""
@@ -69,8 +70,8 @@ class TorchModel:
         self, conversations: Sequence[Sequence[Turn]], *, max_new_tokens: int, with_adapter: bool = True
     ) -> tuple[str, ...]:
         """Answer greedily, in order."""
-        with translated("prompt"), self._adapter(with_adapter):
-            answers = greedy_continuations(self._model, self._prompts(conversations), self._chat, max_new_tokens)
+        with translated("prompt"):
+            answers = self._continuations(self._prompts(conversations), max_new_tokens, with_adapter=with_adapter)
         decode = self._chat.tokenizer.decode
         return tuple(str(decode(answer, skip_special_tokens=True)).strip() for answer in answers)
 
@@ -78,32 +79,42 @@ class TorchModel:
         """Mean KL(base ‖ adapter) in nats per token, over the full vocabulary, along the base's own greedy answers."""
         prompts = self._prompts(conversations)
         with translated("exam"):
-            with self._adapter(False):
-                answers = greedy_continuations(self._model, prompts, self._chat, max_new_tokens)
-            pairs = zip(prompts, answers, strict=True)
-            parts = [self._divergence(prompt, answer) for prompt, answer in pairs]
-        return sum(total for total, _ in parts) / max(1, sum(count for _, count in parts))
+            answers = self._continuations(prompts, max_new_tokens, with_adapter=False)
+            sequences = [
+                Encoded((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
+                for prompt, answer in zip(prompts, answers, strict=True)
+            ]
+            device = str(next(self._model.parameters()).device)
+            batches = micro_batches(sequences, GREEDY_BATCH, self._chat.pad_id, device)
+            total = sum(self._divergence(batch) for batch in batches)
+        return total / max(1, sum(len(answer) for answer in answers))
 
-    def _divergence(self, prompt: list[int], answer: list[int]) -> tuple[float, int]:
+    def _continuations(self, prompts: list[list[int]], max_new_tokens: int, *, with_adapter: bool) -> list[list[int]]:
+        """Continue prompts greedily. The base's own answers are kept: the exam reads them as text, then measures along
+        them."""
+        if with_adapter:
+            return greedy_continuations(self._model, prompts, self._chat, max_new_tokens)
+        key = (tuple(map(tuple, prompts)), max_new_tokens)
+        if key not in self._base_answers:
+            with self._without_adapter():
+                self._base_answers[key] = greedy_continuations(self._model, prompts, self._chat, max_new_tokens)
+        return self._base_answers[key]
+
+    def _divergence(self, batch: Batch) -> float:
+        """Sum KL(base ‖ adapter) over a batch's answers, nats."""
         import torch
 
-        sequence = Encoded((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
-        batch = collate([sequence], self._chat.pad_id, str(next(self._model.parameters()).device))
-        wanted = batch.labels[0] != IGNORED
+        wanted = batch.labels != IGNORED
+        head = head_of(self._transformer)
+        total = 0.0
         with torch.inference_mode():
-            with self._adapter(False):
-                base = self._hidden(batch.ids)[wanted]
-            hidden = self._hidden(batch.ids)[wanted]
-            head = head_of(self._transformer)
-            total = 0.0
-            for start in range(0, len(hidden), CHUNK):
-                old = torch.log_softmax(head(base[start : start + CHUNK]), -1)
-                new = torch.log_softmax(head(hidden[start : start + CHUNK]), -1)
+            with self._without_adapter():
+                base = hidden_states(self._transformer, batch)[wanted]
+            adapted = hidden_states(self._transformer, batch)[wanted]
+            for part in chunks(len(base)):
+                old, new = (torch.log_softmax(head(states[part]), -1) for states in (base, adapted))
                 total += float((old.exp() * (old - new)).sum())
-        return total, len(answer)
-
-    def _hidden(self, ids: Any) -> Any:
-        return self._transformer.base_model(input_ids=ids, use_cache=False)[0][0]
+        return total
 
     def _prompts(self, conversations: Sequence[Sequence[Turn]]) -> list[list[int]]:
         return [self._chat.prompt_ids(turns) for turns in conversations]
@@ -113,8 +124,8 @@ class TorchModel:
         return self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
 
     @contextmanager
-    def _adapter(self, on: bool) -> Iterator[None]:
-        if on or not hasattr(self._model, "disable_adapter"):
+    def _without_adapter(self) -> Iterator[None]:
+        if not hasattr(self._model, "disable_adapter"):  # a bare base
             yield
             return
         with self._model.disable_adapter():

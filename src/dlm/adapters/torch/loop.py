@@ -18,6 +18,7 @@ from dlm.adapters.torch.loss import (
     chunked_backward,
     chunks,
     head_of,
+    hidden_states,
     summed_cross_entropy,
     summed_divergence,
 )
@@ -80,16 +81,9 @@ def _base_distributions(adapted: PeftModel, examples: Sequence[Encoded], pad_id:
     head = head_of(adapted.get_base_model())
     with torch.no_grad():
         for batch in micro_batches(examples, 16, pad_id, device):
-            hidden = hidden_states(adapted, batch)
+            hidden = hidden_states(adapted.get_base_model(), batch)
             for row in range(hidden.shape[0]):
                 yield TopK.of(head(hidden[row][batch.labels[row] != IGNORED]), ANCHOR_TOP_K)
-
-
-def hidden_states(adapted: PeftModel, batch: Batch) -> torch.Tensor:
-    """Run the transformer without its output head; ``(rows, longest, hidden)``."""
-    backbone = adapted.get_base_model().base_model
-    hidden: torch.Tensor = backbone(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)[0]
-    return hidden
 
 
 @attrs.frozen
@@ -268,7 +262,7 @@ class Loop:
     def _supervised(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Give hidden states ``(positions, hidden)`` and labels ``(positions,)`` where there is something to learn."""
         wanted = batch.labels != IGNORED
-        return hidden_states(self.adapted, batch)[wanted], batch.labels[wanted]
+        return hidden_states(self.adapted.get_base_model(), batch)[wanted], batch.labels[wanted]
 
     def _update(self, loss: float, norm: float) -> None:
         """Apply the gradients, unless they are not numbers; several such steps in a row end the run."""

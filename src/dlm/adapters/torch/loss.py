@@ -10,11 +10,19 @@ import attrs
 if TYPE_CHECKING:
     import torch
 
+    from dlm.adapters.torch.batches import Batch
+
 CHUNK = 512
 """Positions whose logits exist at once: 512 × 49,152 × 4 bytes is 100 MB."""
 
 Head = Callable[["torch.Tensor"], "torch.Tensor"]
 """Hidden states ``(positions, hidden)`` → logits ``(positions, vocabulary)``, fp32."""
+
+
+def hidden_states(model: Any, batch: Batch) -> torch.Tensor:
+    """Run a transformer without its output head; ``(rows, longest, hidden)``."""
+    hidden: torch.Tensor = model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)[0]
+    return hidden
 
 
 def head_of(model: Any) -> Head:
