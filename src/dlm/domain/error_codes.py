@@ -211,6 +211,7 @@ _CODES = {
     "infer.no-adapter": "The document was never trained, so there is nothing to ask. Run dlm train first.",
     "infer.base-changed": "base_model was changed after the last training, and an adapter fits only its own base. "
     "Train again, or put the old name back.",
+    "infer.broken-adapter": "A file of the trained adapter is missing or damaged. Train again, or put the file back.",
     "infer.empty-query": "The question is empty. Give some text.",
     "infer.bad-knob": "A sampling value is out of its range. The message says which values are possible.",
     "config.media-base": "The base model reads pictures or sound, which this version cannot train. Choose a text one.",

@@ -42,27 +42,47 @@ class LoadedBase:
 class TorchBases:
     """Lends loaded bases, keeping the last one so that training, the exam and prompting in one process load once.
 
-    A borrower has the model to itself and gives it back as it was; when it fails inside, the model is dropped.
+    A borrower has the model to itself and gives it back as it was; when it fails inside, the model is dropped. Other
+    threads wait for it. A thread that borrows while it still holds one (an answer it left half read) gets another copy.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._turn = threading.Condition()
+        self._holder: int | None = None
         self._spec: LoadSpec | None = None
         self._loaded: LoadedBase | None = None
 
     @contextmanager
     def lend(self, base: ResolvedBase, spec: LoadSpec) -> Iterator[LoadedBase]:
         """Give the base for the length of a ``with`` block."""
-        with self._lock:
+        if not self._taken():
+            yield _load(base, spec)
+            return
+        try:
             if self._spec != spec or self._loaded is None:
                 self._loaded = None
                 self._loaded = _load(base, spec)
                 self._spec = spec
-            try:
-                yield self._loaded
-            except BaseException:
-                self._loaded = None
-                raise
+            yield self._loaded
+        except GeneratorExit:
+            raise  # an answer that nobody reads to its end; the model was given back
+        except BaseException:
+            self._loaded = None
+            raise
+        finally:
+            with self._turn:
+                self._holder = None
+                self._turn.notify()
+
+    def _taken(self) -> bool:
+        """Wait for the kept base and take it; False when this very thread has it already."""
+        me = threading.get_ident()
+        with self._turn:
+            if self._holder == me:
+                return False
+            self._turn.wait_for(lambda: self._holder is None)
+            self._holder = me
+            return True
 
 
 def _load(base: ResolvedBase, spec: LoadSpec) -> LoadedBase:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from dlm.domain.errors import BaseModelError, DlmError, HardwareError, InferenceError
 from dlm.domain.text_files import disk_error
@@ -24,8 +27,6 @@ def translated(subject: str) -> Iterator[None]:
     except OSError as exc:
         if exc.errno is None:  # transformers raises bare OSErrors for missing or malformed model files
             raise BaseModelError("base.unreadable", f"{subject}: {exc}", hint=_REFETCH) from exc
-        from pathlib import Path
-
         raise disk_error(exc, Path(str(exc.filename or subject))) from exc
     except MemoryError as exc:
         raise out_of_memory(subject) from exc
@@ -34,11 +35,20 @@ def translated(subject: str) -> Iterator[None]:
     except Exception as exc:
         if is_out_of_memory(exc):
             raise out_of_memory(subject) from exc
+        system = _system_error(exc)
+        if system is not None:
+            raise disk_error(system, Path(subject)) from exc
         if type(exc).__module__.split(".")[0] in _FILE_LIBRARIES or isinstance(exc, ValueError | KeyError):
             raise BaseModelError("base.unreadable", f"{subject}: {exc}", hint=_REFETCH) from exc
         if isinstance(exc, RuntimeError):
             raise InferenceError("infer.failed", f"{subject}: {exc}", hint="Run again with --verbose.") from exc
         raise
+
+
+def _system_error(exc: Exception) -> OSError | None:
+    """Give the operating system's error that a library written in Rust tells in words, ``… (os error 28)``."""
+    match = re.search(r"\(os error (\d+)\)", str(exc))
+    return OSError(int(match[1]), os.strerror(int(match[1]))) if match else None
 
 
 _FILE_LIBRARIES = ("safetensors_rust", "safetensors", "tokenizers", "huggingface_hub", "jinja2", "json")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlm.domain.errors import ConfigError
+from dlm.domain.errors import ConfigError, InferenceError
 from dlm.domain.text_files import write_atomic
 from dlm.domain.training import Recipe
 
@@ -78,11 +78,34 @@ def attach_adapter(model: PreTrainedModel, recipe: Recipe, base_name: str, revis
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool) -> PeftModel:
-    """Put a saved adapter on a base."""
+    """Put a saved adapter on a base.
+
+    Raises:
+        InferenceError: the folder lacks a file or its settings are not those of a LoRA. Other formats of weights, which
+            PEFT would look for next, are never opened.
+    """
     from peft import PeftModel
+
+    _check_adapter(folder)
 
     with _peft_on_newer_transformers():
         return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable, autocast_adapter_dtype=trainable)
+
+
+def _check_adapter(folder: Path) -> None:
+    try:
+        config = json.loads((folder / "adapter_config.json").read_bytes())
+        whole = (folder / "adapter_model.safetensors").is_file()
+    except (OSError, ValueError) as exc:
+        raise _broken(folder, f"adapter_config.json cannot be read ({exc})") from exc
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise _broken(folder, "adapter_config.json does not describe a LoRA")
+    if not whole:
+        raise _broken(folder, "adapter_model.safetensors is missing")
+
+
+def _broken(folder: Path, why: str) -> InferenceError:
+    return InferenceError("infer.broken-adapter", f"{folder}: {why}", hint="Train again; earlier versions are kept.")
 
 
 def trainable_parameters(adapted: PeftModel) -> dict[str, torch.nn.Parameter]:

@@ -14,7 +14,7 @@ import attrs
 from dlm.adapters.torch.bases import LoadedBase, LoadSpec, TorchBases
 from dlm.adapters.torch.chat import ChatTokenizer
 from dlm.adapters.torch.fast_lora import use_fast_lora
-from dlm.adapters.torch.foreign import is_out_of_memory, out_of_memory, translated
+from dlm.adapters.torch.foreign import translated
 from dlm.adapters.torch.loop import Anchors, Loop
 from dlm.adapters.torch.lora import attach_adapter, load_adapter, save_adapter, trainable_parameters
 from dlm.adapters.torch.rows import Example, encode_rows
@@ -50,7 +50,8 @@ class TorchTrainer:
         """Fit the job's rows and write the adapter with its training state into ``into``. See ``TrainerPort``."""
         record = read_record(job.resume_from) if job.resume_from else None
         emit(Progress(stage="load", done=0, total=1))
-        with translated("train"), seeded(job.recipe.seed), self._bases.lend(job.base, load_spec(job)) as base:
+        # Lent first: random numbers are one stream for all threads, so only the one that has the base may seed them.
+        with translated("train"), self._bases.lend(job.base, load_spec(job)) as base, seeded(job.recipe.seed):
             emit(Progress(stage="load", done=1, total=1))
             chat = ChatTokenizer(base.tokenizer, job.system_prompt)
             examples = _examples(job, chat, emit)
@@ -58,8 +59,6 @@ class TorchTrainer:
             try:
                 run = _Run(job, base, adapted, chat, examples, self._anchors(job, adapted, chat), record)
                 return run.go(into, checkpoints, emit, stop)
-            except RuntimeError as exc:
-                raise out_of_memory("train") if is_out_of_memory(exc) else exc from exc
             finally:
                 adapted.unload()
                 base.model.activation_checkpointing_disable()
