@@ -207,9 +207,11 @@ def test_an_epoch_takes_each_row_once_in_an_order_of_its_own() -> None:
 
 
 def test_rows_of_like_length_share_a_batch() -> None:
-    assert length_groups([50, 400, 48, 52], 4) == [[1], [3, 0, 2]]
-    assert length_groups([10] * 5, 2) == [[0, 1], [2, 3], [4]]
-    assert length_groups([], 4) == []
+    assert length_groups([50, 400, 48, 52], max_rows=None, max_tokens=None) == [[1], [3, 0, 2]]
+    assert length_groups([10] * 5, max_rows=2, max_tokens=None) == [[0, 1], [2, 3], [4]]
+    assert length_groups([10] * 5, max_rows=None, max_tokens=30) == [[0, 1, 2], [3, 4]]
+    assert length_groups([99, 10], max_rows=None, max_tokens=30) == [[0], [1]]
+    assert length_groups([], max_rows=4, max_tokens=4) == []
 
 
 def test_anchors_hold_unrelated_answers(base: ResolvedBase, tmp_path: Path) -> None:

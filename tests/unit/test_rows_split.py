@@ -9,7 +9,7 @@ import attrs
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dlm.domain.rows import Row, split_draw, split_rows
+from dlm.domain.rows import Row, Turn, longest_row, split_draw, split_rows
 
 SECTION = "d79a25e710fee584"
 LIMIT = int(0.1 * 2**64)
@@ -88,3 +88,12 @@ def test_content_does_not_matter_only_the_place(row: Row, seed: int) -> None:
 
 def test_no_rows_no_split() -> None:
     assert split_rows([], 42).train == ()
+
+
+def test_the_longest_row_is_never_underestimated() -> None:
+    rows = [
+        Row(kind="prose", section_id="a" * 16, text="é" * 10),
+        Row(kind="instruction", section_id="b" * 16, turns=(Turn("user", "q" * 5), Turn("assistant", "a" * 30))),
+    ]
+    assert longest_row(rows, None) - longest_row(rows[:1], None) == 35 - 20
+    assert longest_row(rows, "system") == longest_row(rows, None) + 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import attrs
@@ -20,7 +21,7 @@ from dlm.domain.model_shape import ModelShape
 from dlm.domain.plan import TrainingPlan
 from dlm.domain.planning import PlanRequest, resolve_training_plan
 from dlm.domain.recipe import Material, choose_recipe, held_out_fraction
-from dlm.domain.rows import Split, split_rows
+from dlm.domain.rows import Row, Split, longest_row, split_rows
 from dlm.domain.training import Recipe
 from dlm.ports.clock import Clock
 from dlm.ports.generator import GeneratorPort
@@ -121,7 +122,7 @@ def plan_run(
     shape = ModelShape.from_config(base.config, access.spec.params)
     capabilities = ports.hardware.probe()
     plan = resolve_training_plan(
-        capabilities, shape, _plan_request(document, recipe), spec=access.spec, force=options.force_plan
+        capabilities, shape, _plan_request(document, recipe, rows), spec=access.spec, force=options.force_plan
     )
     adapter_params = shape.lora_params(recipe.lora_r.value, recipe.adapter.value, recipe.target_modules.value)
     judge_disk(ports.store.free_bytes(), adapter_params).raise_if_refused()
@@ -137,7 +138,7 @@ def plan_run(
     )
 
 
-def _plan_request(document: Document, recipe: Recipe) -> PlanRequest:
+def _plan_request(document: Document, recipe: Recipe, rows: Sequence[Row]) -> PlanRequest:
     training = document.frontmatter.training
     return PlanRequest(
         adapter=recipe.adapter.value,
@@ -149,6 +150,7 @@ def _plan_request(document: Document, recipe: Recipe) -> PlanRequest:
         precision=training.precision,
         optimizer=recipe.optimizer.value,
         batch_rows=recipe.step_rows,
+        longest_row_tokens=longest_row(rows, document.frontmatter.system_prompt),
         dropout=recipe.lora_dropout.value,
     )
 

@@ -17,7 +17,8 @@ class TrainingPlan:
     """How to train on this machine. JSON keys are those of the run log and ``doctor --json``.
 
     ``est_peak_vram_gb`` is GiB of device memory (RAM on a CPU); ``est_step_seconds`` is one optimiser step at the full
-    sequence length.
+    sequence length. ``micro_batch_tokens`` is the room that ``micro_batch_size`` of the longest rows take; shorter ones
+    share it in greater number. None when the document sets the number of rows itself.
     """
 
     precision: Choice[Precision]
@@ -25,6 +26,7 @@ class TrainingPlan:
     use_qlora: Choice[bool]
     quant_compute_dtype: Precision | None
     micro_batch_size: Choice[int]
+    micro_batch_tokens: int | None = None
     grad_accum: Choice[int]
     gradient_checkpointing: Choice[bool]
     sequence_len: Choice[int]

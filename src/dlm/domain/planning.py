@@ -118,6 +118,7 @@ def resolve_training_plan(
         use_qlora=_use_qlora(request),
         quant_compute_dtype=fit.precision if request.adapter == "qlora" else None,
         micro_batch_size=micro,
+        micro_batch_tokens=micro.value * fit.seq_len if request.micro_batch_size == "auto" else None,
         grad_accum=accum,
         gradient_checkpointing=recompute,
         sequence_len=sequence,

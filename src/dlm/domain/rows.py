@@ -65,6 +65,16 @@ class Row:
         return self.turns[-1].content
 
 
+_FRAME_TOKENS = 192
+"""Room for what a chat template writes around a question and its answer, a default system turn included."""
+
+
+def longest_row(rows: Iterable[Row], system_prompt: str | None) -> int:
+    """Give a number of tokens no row exceeds, without a tokenizer: none makes more tokens than the text has bytes."""
+    texts = ((row.text, *(turn.content for turn in row.turns), system_prompt or "") for row in rows)
+    return _FRAME_TOKENS + max(sum(len(text.encode()) for text in parts) for parts in texts)
+
+
 @attrs.frozen
 class Split:
     """Rows to optimise and rows to evaluate; a row is on exactly one side."""

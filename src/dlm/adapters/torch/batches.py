@@ -46,15 +46,20 @@ MIN_FILL = 0.6
 """Shortest row of a batch as a share of its longest: padding is wasted work, but so is a batch of one."""
 
 
-def length_groups(lengths: Sequence[int], max_rows: int) -> list[list[int]]:
-    """Put rows of like length together, longest first, at most ``max_rows`` in a group.
+def length_groups(lengths: Sequence[int], *, max_rows: int | None, max_tokens: int | None) -> list[list[int]]:
+    """Put rows of like length together, longest first.
 
-    Example: lengths ``[50, 400, 48, 52]`` with room for four rows give ``[[1], [3, 0, 2]]``.
+    Args:
+        max_rows: most rows of a group; None is no limit.
+        max_tokens: most tokens of a group, padding included; a row longer than that goes alone. None is no limit.
+
+    Example: lengths ``[50, 400, 48, 52]`` without limits give ``[[1], [3, 0, 2]]``, as 48 fills less than 60 % of 400.
     """
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        fits = groups and len(groups[-1]) < max_rows and lengths[index] >= MIN_FILL * lengths[groups[-1][0]]
-        if fits:
+        rows, longest = (len(groups[-1]), lengths[groups[-1][0]]) if groups else (0, 0)
+        full = rows == max_rows or (max_tokens is not None and (rows + 1) * longest > max_tokens)
+        if groups and not full and lengths[index] >= MIN_FILL * longest:
             groups[-1].append(index)
         else:
             groups.append([index])

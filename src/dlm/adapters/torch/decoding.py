@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlm.adapters.torch.chat import ChatTokenizer
+from dlm.adapters.torch.loss import head_of
 from dlm.domain.inference import SamplingParams
 
 if TYPE_CHECKING:
     import torch
 
-GREEDY_BATCH = 16
-"""Prompts decoded side by side."""
+GREEDY_BATCH = 64
+"""Prompts decoded side by side: on a CPU a step costs nearly the same for one as for many."""
 
 
 def greedy_continuations(
@@ -49,16 +50,8 @@ def _greedy_batch(
     cache = None
     with torch.inference_mode():
         for _ in range(max_new_tokens):
-            output = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            cache = output.past_key_values
-            chosen = output.logits[:, -1].argmax(-1)
+            logits, cache = _next_logits(model, ids, cache, attention_mask=mask, position_ids=positions)
+            chosen = logits.argmax(-1)
             for row in running.nonzero().flatten().tolist():
                 answers[row].append(int(chosen[row]))
             running &= ~torch.isin(chosen, stops)
@@ -86,9 +79,7 @@ def sampled_tokens(model: Any, prompt: Sequence[int], chat: ChatTokenizer, param
     ids, cache = seen, None
     for _ in range(params.max_new_tokens):
         with torch.inference_mode():
-            output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache = output.past_key_values
-            scores = output.logits[:, -1].float()
+            scores, cache = _next_logits(model, ids, cache)
             for warper in warpers:
                 scores = warper(seen, scores)
             token = _draw(scores, params.temperature, generator)
@@ -97,6 +88,17 @@ def sampled_tokens(model: Any, prompt: Sequence[int], chat: ChatTokenizer, param
         yield token
         ids = torch.tensor([[token]], device=device)
         seen = torch.cat([seen, ids], dim=1)
+
+
+def _next_logits(model: Any, ids: torch.Tensor, cache: Any, **inputs: Any) -> tuple[torch.Tensor, Any]:
+    """Give the logits after the last token, fp32 ``(rows, vocabulary)``, and the cache that goes with them.
+
+    The head gets a flat matrix: on the strided slice that a model's own ``logits_to_keep`` hands it, torch copies the
+    whole vocabulary matrix each time (60 of 100 ms a step on SmolLM2-135M).
+    """
+    transformer = model.get_base_model() if hasattr(model, "get_base_model") else model
+    output = transformer.base_model(input_ids=ids, past_key_values=cache, use_cache=True, **inputs)
+    return head_of(transformer)(output[0][:, -1].contiguous()), output.past_key_values
 
 
 def _draw(scores: torch.Tensor, temperature: float, generator: torch.Generator) -> int:

@@ -234,7 +234,10 @@ class Loop:
             n_supervised=sum(item.n_supervised for item in items if item.base is None),
             n_anchor=sum(item.n_supervised for item in items if item.base is not None),
         )
-        for group in length_groups([len(item.encoded) for item in items], self.job.plan.micro_batch_size.value):
+        plan = self.job.plan
+        max_rows = plan.micro_batch_size.value if plan.micro_batch_tokens is None else None
+        lengths = [len(item.encoded) for item in items]
+        for group in length_groups(lengths, max_rows=max_rows, max_tokens=plan.micro_batch_tokens):
             rows = [items[i] for i in group if items[i].base is None]
             anchors = [items[i] for i in group if items[i].base is not None]
             self._backward(rows, anchors, sums)

@@ -236,7 +236,9 @@ def _fingerprint(job: TrainingJob, examples: tuple[Example, ...]) -> str:
         name: getattr(choice, "value", choice) for name, choice in attrs.asdict(job.recipe, recurse=False).items()
     }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True, default=list).encode())
-    digest.update(f"{job.plan.micro_batch_size.value}:{job.plan.precision.value}:{job.anchors!r}".encode())
+    digest.update(
+        f"{job.plan.micro_batch_size.value}:{job.plan.micro_batch_tokens}:{job.plan.precision.value}:{job.anchors!r}".encode()
+    )
     for example in examples:
         digest.update(f"{example.encoded.ids}{example.encoded.supervised}".encode())
     return digest.hexdigest()
