@@ -55,6 +55,8 @@ class DigestCache:
 
     def _remember(self, folder: Path, note: dict[str, object], emit: Emit) -> None:
         try:
+            # The home holds what a person wrote: it is nobody else's, whoever makes it first.
+            self._memory.parents[1].mkdir(mode=0o700, parents=True, exist_ok=True)
             self._memory.mkdir(parents=True, exist_ok=True)
             write_atomic(self._note(folder), json.dumps(note).encode())
         except (OSError, StoreError) as exc:
