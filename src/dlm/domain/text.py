@@ -183,4 +183,4 @@ def _refusal(path: Path, code: str, message: str, hint: str) -> DocumentError:
 
 def _too_large(path: Path, size: int, limit: int) -> DocumentError:
     message = f"the document has {size} bytes; at most {limit} are read"
-    return _refusal(path, "doc.too-large", message, "Split it, or keep large texts in files named by training.sources.")
+    return _refusal(path, "doc.too-large", message, "Split it into several documents.")

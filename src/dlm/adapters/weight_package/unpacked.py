@@ -43,6 +43,8 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     _sweep(folder)
     staging = folder.with_name(f".{folder.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}")
     try:
+        # ``<home>/bases/<key>``: the home is private, whoever makes it first.
+        folder.parents[1].mkdir(mode=0o700, parents=True, exist_ok=True)
         staging.mkdir(parents=True)
         fill(staging)
         _seal(staging)
