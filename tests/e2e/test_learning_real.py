@@ -53,8 +53,9 @@ def test_a_document_is_learned_and_the_rest_stays(trained: Any) -> None:
     _, report, _ = trained
     assert report.status == "completed"
     assert report.exam.own.right == report.exam.own.asked == 3
-    assert report.exam.drift < 0.5, "without anchors this document drifts by 2 nats and more"
-    assert report.exam.kept.right >= report.exam.kept.asked - 2
+    assert report.exam.drift < 0.15, "without anchors such a document drifts by 2 nats and more"
+    # The base knows six of the probes' facts; on another CPU's rounding one more or less may flip.
+    assert report.exam.kept.right >= report.exam.kept.asked - 3
     assert report.exam.loss_after < 0.1 < report.exam.loss_before
 
 
@@ -84,7 +85,7 @@ def test_sampling_knobs_matter(trained: Any, workspace: dlm.Workspace) -> None:
     assert len(ask(temperature=0)) > len(
         "".join(workspace.prompt(document, "Tell me a story.", max_tokens=2, temperature=0))
     )
-    assert ask(temperature=1.5, top_p=0.01, seed=3) == ask(temperature=0)
+    assert ask(temperature=1.5, top_p=0.01, seed=3) == ask(temperature=1.5, top_p=0.01, seed=4)
 
 
 def test_every_step_was_told(trained: Any) -> None:
@@ -101,11 +102,13 @@ def test_an_exam_alone_says_the_same(trained: Any, workspace: dlm.Workspace) -> 
     assert exam.drift == pytest.approx(report.exam.drift, abs=1e-6)
 
 
-def test_an_edit_trains_the_next_version(trained: Any, workspace: dlm.Workspace) -> None:
-    document, report, _ = trained
+def test_an_edit_trains_the_next_version(workspace: dlm.Workspace) -> None:
+    quick = dlm.Workspace(workspace.home, trainer=workspace.trainer, generator=FakeGenerator())
+    document = dlm.Document.new("01KAT35T0RCHARD0FQ0ENBY0AC", "smollm2-135m", BODY)
+    first = quick.train(document, max_steps=1)
     edited = document.edit(set={"training.seed": 7})
-    again = workspace.train(edited, max_steps=2, lock_mode="update")
-    assert again.adapter_version == report.adapter_version + 1
+    again = quick.train(edited, max_steps=1)
+    assert (first.adapter_version, again.adapter_version) == (1, 2)
 
 
 def test_every_template_trains(workspace: dlm.Workspace, tmp_path: Path) -> None:
