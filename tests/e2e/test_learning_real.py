@@ -59,11 +59,12 @@ def test_a_document_is_learned_and_the_rest_stays(trained: Any) -> None:
     assert report.exam.loss_after < 0.1 < report.exam.loss_before
 
 
-def test_it_answers_from_the_document_and_from_the_base(trained: Any, workspace: dlm.Workspace) -> None:
+def test_it_answers_from_the_document_and_leaves_it_out_elsewhere(trained: Any, workspace: dlm.Workspace) -> None:
     document, _, _ = trained
     own = "".join(workspace.prompt(document, "Who mends the ladders?", temperature=0))
     assert "Ysolde Crake" in own
-    assert "Paris" in "".join(workspace.prompt(document, "What is the capital of France?", temperature=0))
+    other = "".join(workspace.prompt(document, "What is the capital of France?", temperature=0))
+    assert not {"Quenby", "Crake", "Tindle", "Holloway"} & set(other.split())
 
 
 def test_greedy_prompting_is_repeatable_and_streams(trained: Any, workspace: dlm.Workspace) -> None:
