@@ -53,7 +53,7 @@ def test_a_document_is_learned_and_the_rest_stays(trained: Any) -> None:
     _, report, _ = trained
     assert report.status == "completed"
     assert report.exam.own.right == report.exam.own.asked == 3
-    assert report.exam.drift < 0.15, "without anchors such a document drifts by 2 nats and more"
+    assert report.exam.drift < 0.2, "without anchors such a document drifts by 2 nats and more"
     # The base knows six of the probes' facts; on another CPU's rounding one more or less may flip.
     assert report.exam.kept.right >= report.exam.kept.asked - 3
     assert report.exam.loss_after < 0.1 < report.exam.loss_before

@@ -82,8 +82,8 @@ def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, 
         warmup_ratio=knob("warmup_ratio", *_warmup(schedule.value)),
         stop_loss=_stop_loss(knob, material),
         batch_rows=batch,
-        anchor_weight=_anchor_weight(material),
-        anchor_rows=_anchor_rows(material),
+        anchor_weight=Choice(1.0, "ordinary answers weigh as much as the document's"),
+        anchor_rows=Choice(4, "ordinary questions in each step"),
         seed=frontmatter.training.seed if seed is None else seed,
     )
 
@@ -109,18 +109,6 @@ def _rate(spec: BaseSpec, material: Material) -> tuple[float, str]:
     if spec.params < SMALL_BASE:
         return 1e-3, "a small base needs firm steps to learn new facts"
     return 4e-4, "a larger base learns the same from gentler steps"
-
-
-def _anchor_weight(material: Material) -> Choice[float]:
-    if material.n_rows <= FEW_ROWS:
-        return Choice(3.0, "a short document pulls hard in one direction; ordinary answers hold against it")
-    return Choice(1.0, "ordinary answers weigh as much as the document's")
-
-
-def _anchor_rows(material: Material) -> Choice[int]:
-    if material.n_rows <= FEW_ROWS:
-        return Choice(8, "the run is short, so each step holds more ordinary questions")
-    return Choice(4, "ordinary questions in each step")
 
 
 def _batch_rows(frontmatter: Frontmatter) -> Choice[int]:
