@@ -8,8 +8,9 @@ from datetime import datetime
 import attrs
 
 from dlm.domain.base_models import BaseSpec
+from dlm.domain.base_rows import refuse_unusable
 from dlm.domain.document import Document
-from dlm.domain.errors import BaseModelError, ConfigError, InferenceError
+from dlm.domain.errors import ConfigError, InferenceError
 from dlm.domain.license import LicenseAcceptance, license_gate
 from dlm.domain.manifest import Manifest
 from dlm.ports.registry import RegistryPort
@@ -58,8 +59,7 @@ def open_base(
 
 
 def _refuse_unusable(spec: BaseSpec) -> None:
-    if spec.refusal is not None:
-        raise BaseModelError("base.refused", f"{spec.key}: {spec.refusal}", hint="Choose another base model.")
+    refuse_unusable(spec)
     if spec.modality in ("vision-language", "audio-language"):
         raise ConfigError(
             "config.media-base",

@@ -63,7 +63,6 @@ class TrainingJob:
         resume_from: folder of a version or checkpoint to continue from, with its training state.
         checkpoint_every_s: seconds between resumable checkpoints.
         anchors: unrelated questions whose base answers are to stay as they are.
-        strict_order: row order is fixed by seed and epoch alone.
     """
 
     base: ResolvedBase

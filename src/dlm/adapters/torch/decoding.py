@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlm.adapters.torch.chat import ChatTokenizer
-from dlm.adapters.torch.loss import head_of
+from dlm.adapters.torch.loss import head_of, transformer_of
 from dlm.domain.inference import SamplingParams
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _next_logits(model: Any, ids: torch.Tensor, cache: Any, **inputs: Any) -> tu
     The head gets a flat matrix: on the strided slice that a model's own ``logits_to_keep`` hands it, torch copies the
     whole vocabulary matrix each time (60 of 100 ms a step on SmolLM2-135M).
     """
-    transformer = model.get_base_model() if hasattr(model, "get_base_model") else model
+    transformer = transformer_of(model)
     output = transformer.base_model(input_ids=ids, past_key_values=cache, use_cache=True, **inputs)
     return head_of(transformer)(output[0][:, -1].contiguous()), output.past_key_values
 
@@ -128,7 +128,6 @@ def _warpers(params: SamplingParams) -> list[Any]:
 
 def stop_ids(model: Any, chat: ChatTokenizer) -> set[int]:
     """Give the tokens that end an answer: those of the base's generation config and the tokenizer's EOS."""
-    config = model.get_base_model() if hasattr(model, "get_base_model") else model
-    declared = config.generation_config.eos_token_id
+    declared = transformer_of(model).generation_config.eos_token_id
     ids = declared if isinstance(declared, list) else [declared]
     return {int(token) for token in ids if token is not None} | {chat.eos_id}

@@ -13,7 +13,7 @@ from dlm.adapters.torch.chat import ChatTokenizer, Encoded
 from dlm.adapters.torch.decoding import GREEDY_BATCH, greedy_continuations, sampled_tokens
 from dlm.adapters.torch.foreign import translated
 from dlm.adapters.torch.lora import load_adapter
-from dlm.adapters.torch.loss import chunks, head_of, hidden_states
+from dlm.adapters.torch.loss import chunks, head_of, hidden_states, transformer_of
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.inference import InferencePlan, SamplingParams
 from dlm.domain.rows import Turn
@@ -121,7 +121,7 @@ class TorchModel:
 
     @property
     def _transformer(self) -> Any:
-        return self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
+        return transformer_of(self._model)
 
     @contextmanager
     def _without_adapter(self) -> Iterator[None]:

@@ -19,6 +19,11 @@ Head = Callable[["torch.Tensor"], "torch.Tensor"]
 """Hidden states ``(positions, hidden)`` → logits ``(positions, vocabulary)``, fp32."""
 
 
+def transformer_of(model: Any) -> Any:
+    """Give the transformers model itself, with or without PEFT around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def hidden_states(model: Any, batch: Batch) -> torch.Tensor:
     """Run a transformer without its output head; ``(rows, longest, hidden)``."""
     hidden: torch.Tensor = model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)[0]
