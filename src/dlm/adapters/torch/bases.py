@@ -109,8 +109,8 @@ def _load(base: ResolvedBase, spec: LoadSpec) -> LoadedBase:
 
 
 def _attention(spec: LoadSpec) -> str:
-    """On a CPU short rows have a faster way; it hands long ones to the plan's own choice."""
-    if spec.device != "cpu" or spec.attention != "sdpa":
+    """Packs need an attention that knows their rows; it hands everything else to the plan's own choice."""
+    if spec.attention != "sdpa":
         return spec.attention
     from dlm.adapters.torch.short_attention import register
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from dlm.adapters.torch.batches import IGNORED, Batch, collate, epoch_steps, length_groups, micro_batches
+from dlm.adapters.torch.batches import IGNORED, collate, epoch_steps, length_groups, micro_batches
 from dlm.adapters.torch.chat import ChatTokenizer, Encoded
 from dlm.adapters.torch.decoding import greedy_continuations
 from dlm.adapters.torch.loss import (
@@ -19,14 +19,17 @@ from dlm.adapters.torch.loss import (
     chunks,
     head_of,
     hidden_states,
+    packed_hidden_states,
     summed_cross_entropy,
     summed_divergence,
 )
 from dlm.adapters.torch.memory import peak_memory_mb
+from dlm.adapters.torch.packable import why_not_packed
+from dlm.adapters.torch.packing import CPU_TOKENS, pack, pack_groups
 from dlm.adapters.torch.rows import Example
 from dlm.adapters.torch.state import Counters
 from dlm.domain.errors import TrainingError
-from dlm.domain.events import Emit, EvalDone, StepDone
+from dlm.domain.events import Emit, EvalDone, Note, StepDone
 from dlm.domain.numbers import perplexity
 from dlm.domain.rows import Turn
 from dlm.domain.schedule import Schedule
@@ -47,6 +50,10 @@ MAX_BAD_STEPS = 3
 
 EVAL_PATIENCE = 3
 """Evaluations without improvement after which a run stops early."""
+
+LOSS_ROWS = 256
+"""Rows over which final losses are measured: the mean over 256 rows of a document is within a few hundredths of that
+over all, and ten thousand rows would take as long as a pass of training."""
 
 CLIP_NORM = 1.0
 """Gradient norm limit, the usual one for fine-tuning."""
@@ -137,6 +144,9 @@ class Loop:
         self.pad_id = pad_id
         self.counters = counters
         self.head: Head = head_of(adapted.get_base_model())
+        encoded = [*(example.encoded for example in (*examples, *held)), *anchors.examples]
+        self.why_padded = why_not_packed(adapted.get_base_model(), max(map(len, encoded)))
+        self.shares_prefix = job.recipe.lora_dropout.value == 0
         self.parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
         recipe = job.recipe
         self.steps_per_epoch = math.ceil(len(examples) / recipe.batch_rows.value)
@@ -159,6 +169,8 @@ class Loop:
         started = time.monotonic()
         first: float | None = None
         loss: float | None = None
+        if self.why_padded:
+            emit(Note(subject="train", message=f"rows are padded: {self.why_padded}"))
         reason = self._why_stop(stop)
         self.adapted.train()
         while reason is None:
@@ -234,19 +246,26 @@ class Loop:
             n_supervised=sum(item.n_supervised for item in items if item.base is None),
             n_anchor=sum(item.n_supervised for item in items if item.base is not None),
         )
-        plan = self.job.plan
-        max_rows = plan.micro_batch_size.value if plan.micro_batch_tokens is None else None
-        lengths = [len(item.encoded) for item in items]
-        for group in length_groups(lengths, max_rows=max_rows, max_tokens=plan.micro_batch_tokens):
+        for group in self._micro_batches([item.encoded for item in items]):
             rows = [items[i] for i in group if items[i].base is None]
             anchors = [items[i] for i in group if items[i].base is not None]
             self._backward(rows, anchors, sums)
         return sums
 
+    def _micro_batches(self, rows: Sequence[Encoded]) -> list[list[int]]:
+        """Choose which rows go through the model together: as many as the plan has room for."""
+        plan = self.job.plan
+        max_rows = plan.micro_batch_size.value if plan.micro_batch_tokens is None else None
+        max_tokens = plan.micro_batch_tokens
+        if self.why_padded:
+            return length_groups([len(row) for row in rows], max_rows=max_rows, max_tokens=max_tokens)
+        if plan.device == "cpu":
+            max_tokens = min(CPU_TOKENS, max_tokens or CPU_TOKENS)
+        return pack_groups(rows, max_rows=max_rows, max_tokens=max_tokens, share=self.shares_prefix)
+
     def _backward(self, rows: Sequence[Item], anchors: Sequence[Item], sums: _Sums) -> None:
         """Run one micro-batch forward and backward; rows' positions come first, then anchors'."""
-        batch = collate([item.encoded for item in (*rows, *anchors)], self.pad_id, self.job.plan.device)
-        hidden, labels = self._supervised(batch)
+        hidden, labels = self._supervised([item.encoded for item in (*rows, *anchors)])
         cut = sum(item.n_supervised for item in rows)
         parts = []
         if rows:
@@ -259,13 +278,20 @@ class Loop:
             sums.anchor += float(loss)
             parts.append(gradient * (self.job.recipe.anchor_weight.value / sums.n_anchor))
         hidden.backward(_stacked(parts))  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        sums.n_tokens += batch.n_tokens
+        sums.n_tokens += sum(len(item.encoded) for item in (*rows, *anchors))
         sums.n_anchor_tokens += sum(len(item.encoded) for item in anchors)
 
-    def _supervised(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def _supervised(self, rows: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
         """Give hidden states ``(positions, hidden)`` and labels ``(positions,)`` where there is something to learn."""
-        wanted = batch.labels != IGNORED
-        return hidden_states(self.adapted.get_base_model(), batch)[wanted], batch.labels[wanted]
+        model, device = self.adapted.get_base_model(), self.job.plan.device
+        if self.why_padded:
+            batch = collate(rows, self.pad_id, device)
+            hidden, labels = hidden_states(model, batch).flatten(0, 1), batch.labels.flatten()
+        else:
+            packed = pack(rows, device, share=self.shares_prefix)
+            hidden, labels = packed_hidden_states(model, packed), packed.labels
+        wanted = labels != IGNORED
+        return hidden[wanted], labels[wanted]
 
     def _update(self, loss: float, norm: float) -> None:
         """Apply the gradients, unless they are not numbers; several such steps in a row end the run."""
@@ -317,24 +343,37 @@ class Loop:
         return "early-stopped" if counters.bad_evals >= EVAL_PATIENCE else None
 
     def _losses(self, examples: Sequence[Example]) -> dict[str, float]:
-        """Give the mean loss over examples, in all and by part; empty parts are left out."""
+        """Give the mean loss over examples, in all and by part; empty parts are left out. Of many examples an evenly
+        spread choice of ``LOSS_ROWS`` is taken."""
         import torch
 
         sums: dict[str, list[float]] = {}
         was_training = self.adapted.training
         self.adapted.eval()
+        chosen = _spread(examples, LOSS_ROWS)
         with torch.no_grad():
-            for example in examples:
-                hidden, targets = self._supervised(collate([example.encoded], self.pad_id, self.job.plan.device))
-                loss = sum(
-                    float(summed_cross_entropy(targets)(self.head(hidden[part]), part)) for part in chunks(len(targets))
-                )
-                for name in ("all", example.part):
-                    pair = sums.setdefault(name, [0.0, 0.0])
-                    pair[0] += loss
-                    pair[1] += len(targets)
+            for name in dict.fromkeys(example.part for example in chosen):
+                rows = [example.encoded for example in chosen if example.part == name]
+                parts = [self._loss_over([rows[i] for i in group]) for group in self._micro_batches(rows)]
+                for key in ("all", name):
+                    pair = sums.setdefault(key, [0.0, 0.0])
+                    pair[0] += sum(loss for loss, _ in parts)
+                    pair[1] += sum(count for _, count in parts)
         self.adapted.train(was_training)
         return {part: loss / count for part, (loss, count) in sums.items()}
+
+    def _loss_over(self, rows: Sequence[Encoded]) -> tuple[float, int]:
+        """Give the summed loss over some rows and the number of its positions."""
+        hidden, targets = self._supervised(rows)
+        loss_of = summed_cross_entropy(targets)
+        return sum(float(loss_of(self.head(hidden[part]), part)) for part in chunks(len(targets))), len(targets)
+
+
+def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
+    """Choose ``count`` of the examples at even distances; all when there are no more."""
+    if len(examples) <= count:
+        return examples
+    return [examples[index * len(examples) // count] for index in range(count)]
 
 
 def _stacked(parts: list[torch.Tensor]) -> torch.Tensor:

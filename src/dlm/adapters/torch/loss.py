@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from dlm.adapters.torch.batches import Batch
+    from dlm.adapters.torch.packing import Pack
 
 CHUNK = 512
 """Positions whose logits exist at once: 512 × 49,152 × 4 bytes is 100 MB."""
@@ -28,6 +29,20 @@ def hidden_states(model: Any, batch: Batch) -> torch.Tensor:
     """Run a transformer without its output head; ``(rows, longest, hidden)``."""
     hidden: torch.Tensor = model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)[0]
     return hidden
+
+
+def packed_hidden_states(model: Any, pack: Pack) -> torch.Tensor:
+    """Run a transformer without its output head over a pack; ``(tokens, hidden)``.
+
+    A mask of four dimensions is taken as it stands, so the model makes none of its own; who sees whom is in the cells.
+    """
+    import torch
+
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=pack.ids.device)
+    hidden: torch.Tensor = model.base_model(
+        input_ids=pack.ids, attention_mask=mask, position_ids=pack.positions, use_cache=False, cells=pack.cells
+    )[0]
+    return hidden[0]
 
 
 def head_of(model: Any) -> Head:
