@@ -27,13 +27,14 @@ def use_fast_lora(adapted: Any) -> int:
     """
     from peft.tuners.lora import Linear
 
-    layers = [module for module in adapted.modules() if isinstance(module, Linear) and _is_plain(module)]
+    layers = [module for module in adapted.modules() if isinstance(module, Linear) and is_plain(module)]
     for layer in layers:
         layer.forward = _forward_of(layer)
     return len(layers)
 
 
-def _is_plain(layer: Any) -> bool:
+def is_plain(layer: Any) -> bool:
+    """Say whether a PEFT layer is a frozen linear layer and one LoRA, nothing more."""
     import torch
 
     names = layer.active_adapters

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 CHUNK = 512
 """Positions whose logits exist at once: 512 × 49,152 × 4 bytes is 100 MB."""
 
+ROOM_BYTES = 64 * 2**20
+"""Most memory for logits on a CPU, in the base's dtype."""
+
+FEW = 16
+"""Positions whose losses are computed at once on a CPU: 16 × 49,152 × 4 bytes is 3 MB, which stays in the cache."""
+
 Head = Callable[["torch.Tensor"], "torch.Tensor"]
 """Hidden states ``(positions, hidden)`` → logits ``(positions, vocabulary)``, fp32."""
 
@@ -45,22 +51,46 @@ def packed_hidden_states(model: Any, pack: Pack) -> torch.Tensor:
     return hidden[0]
 
 
-def head_of(model: Any) -> Head:
+def head_of(model: Any) -> OutputHead:
     """Give a model's output head, its logit scaling and soft cap included (Gemma 2, Granite, Cohere have them)."""
-    import torch
-
-    matrix = model.get_output_embeddings()
     config = model.config
-    cap = getattr(config, "final_logit_softcapping", None)
     scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
+    return OutputHead(model.get_output_embeddings(), scale, getattr(config, "final_logit_softcapping", None))
 
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = matrix(hidden).float()
-        if scale != 1.0:
-            logits = logits * scale
-        return torch.tanh(logits / cap) * cap if cap else logits
 
-    return head
+class OutputHead:
+    """Hidden states ``(positions, hidden)`` → logits ``(positions, vocabulary)``, fp32."""
+
+    def __init__(self, matrix: Any, scale: float = 1.0, cap: float | None = None) -> None:
+        self.matrix = matrix
+        self._scale = scale
+        self._cap = cap
+        self._room: torch.Tensor | None = None
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        logits: torch.Tensor = self.matrix(hidden).float()
+        if self._scale != 1.0:
+            logits = logits * self._scale
+        return torch.tanh(logits / self._cap) * self._cap if self._cap else logits
+
+    @property
+    def is_bare(self) -> bool:
+        """One matrix on a CPU, nothing before or after it."""
+        import torch
+
+        plain = type(self.matrix) is torch.nn.Linear and self.matrix.bias is None
+        return plain and self._scale == 1.0 and not self._cap and self.matrix.weight.device.type == "cpu"
+
+    def room(self) -> torch.Tensor:
+        """Give memory for the logits of some positions, in the base's dtype; the same each time, as 50 MB of fresh
+        pages cost a CPU as long as the product that fills them."""
+        if self._room is None:
+            weight = self.matrix.weight
+            rows = max(16, min(CHUNK, ROOM_BYTES // (weight.shape[0] * weight.element_size())))
+            self._room = weight.new_empty(rows, weight.shape[0])
+        return self._room
 
 
 def chunked_backward(
@@ -81,6 +111,8 @@ def chunked_backward(
     """
     import torch
 
+    if isinstance(head, OutputHead) and head.is_bare:
+        return _bare_backward(hidden.detach(), head, loss_of)
     total = torch.zeros((), device=hidden.device)
     gradient = torch.empty_like(hidden)
     for part in chunks(hidden.shape[0], chunk):
@@ -91,20 +123,78 @@ def chunked_backward(
     return total, gradient
 
 
+def _bare_backward(
+    hidden: torch.Tensor, head: OutputHead, loss_of: Callable[[torch.Tensor, slice], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Do the same in place: logits of many positions from one product, losses in fp32 for a few at a time, whose
+    gradient takes the place of their logits, and one product back."""
+    import torch
+
+    weight, room = head.matrix.weight, head.room()
+    slope_of = getattr(loss_of, "slope_of", None) or _slope_by_autograd(loss_of)
+    total = torch.zeros(())
+    gradient = torch.empty_like(hidden)
+    with torch.no_grad():
+        for part in chunks(hidden.shape[0], room.shape[0]):
+            logits = torch.mm(hidden[part], weight.T, out=room[: part.stop - part.start])
+            for few in chunks(logits.shape[0], FEW):
+                where = slice(part.start + few.start, part.start + few.stop)
+                loss, logits[few] = slope_of(logits[few].to(torch.float32, copy=True), where)
+                total += loss
+            torch.mm(logits, weight, out=gradient[part])
+    return total, gradient
+
+
+Slope = Callable[["torch.Tensor", slice], "tuple[torch.Tensor, torch.Tensor]"]
+"""Logits of a slice of positions, which may be overwritten → their summed loss and its gradient."""
+
+
+def _slope_by_autograd(loss_of: Callable[[torch.Tensor, slice], torch.Tensor]) -> Slope:
+    import torch
+
+    def slope_of(logits: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.enable_grad():
+            loss = loss_of(logits.requires_grad_(True), part)
+        (slope,) = torch.autograd.grad(loss, logits)
+        return loss.detach(), slope
+
+    return slope_of
+
+
 def chunks(positions: int, chunk: int = CHUNK) -> Iterator[slice]:
     """Cut ``positions`` into slices of at most ``chunk``."""
     for start in range(0, positions, chunk):
         yield slice(start, min(start + chunk, positions))
 
 
-def summed_cross_entropy(targets: torch.Tensor) -> Callable[[torch.Tensor, slice], torch.Tensor]:
+def summed_cross_entropy(targets: torch.Tensor) -> CrossEntropy:
     """Give the loss ``−Σ log p(target)`` in nats; ``targets`` is ``(positions,)``."""
-    import torch
+    return CrossEntropy(targets)
 
-    def loss_of(logits: torch.Tensor, part: slice) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(logits, targets[part], reduction="sum")
 
-    return loss_of
+@attrs.frozen(eq=False)
+class CrossEntropy:
+    """The loss ``−Σ log p(target)`` in nats."""
+
+    targets: torch.Tensor
+
+    def __call__(self, logits: torch.Tensor, part: slice) -> torch.Tensor:
+        import torch
+
+        return torch.nn.functional.cross_entropy(logits, self.targets[part], reduction="sum")
+
+    def slope_of(self, logits: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the loss and its gradient ``p − one-hot`` from one softmax, half the time of the other way."""
+        import torch
+
+        targets = self.targets[part, None]
+        largest = logits.argmax(-1, keepdim=True)
+        gap = logits.gather(-1, largest) - logits.gather(-1, targets)
+        slope = torch.softmax(logits, dim=-1)
+        # The likeliest token's probability is never small, so its logarithm is exact: −log p(t) = gap − log p(max).
+        loss = (gap - slope.gather(-1, largest).log()).sum()
+        slope.scatter_add_(-1, targets, slope.new_full(targets.shape, -1.0))
+        return loss, slope
 
 
 @attrs.frozen

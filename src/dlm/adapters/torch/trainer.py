@@ -13,8 +13,10 @@ import attrs
 
 from dlm.adapters.torch.bases import LoadedBase, LoadSpec, TorchBases
 from dlm.adapters.torch.chat import ChatTokenizer
+from dlm.adapters.torch.cpu_pace import quick_cpu
 from dlm.adapters.torch.fast_lora import use_fast_lora
 from dlm.adapters.torch.foreign import translated
+from dlm.adapters.torch.fused_layers import fused_layers
 from dlm.adapters.torch.loop import Anchors, Loop
 from dlm.adapters.torch.lora import attach_adapter, load_adapter, save_adapter, trainable_parameters
 from dlm.adapters.torch.rows import Example, encode_rows
@@ -58,7 +60,8 @@ class TorchTrainer:
             adapted = _adapter(job, base)
             try:
                 run = _Run(job, base, adapted, chat, examples, self._anchors(job, adapted, chat), record)
-                return run.go(into, checkpoints, emit, stop)
+                with quick_cpu(job.plan.device), fused_layers(adapted, job.plan.device):
+                    return run.go(into, checkpoints, emit, stop)
             finally:
                 adapted.unload()
                 base.model.activation_checkpointing_disable()
