@@ -163,9 +163,10 @@ class Workspace:
         """Fits adapters."""
         if self._trainer is not None:
             return self._trainer
+        from dlm.adapters.torch.anchors import AnchorCache
         from dlm.adapters.torch.trainer import TorchTrainer
 
-        return TorchTrainer(self._bases)
+        return TorchTrainer(self._bases, AnchorCache(self.home / "cache" / "anchors"))
 
     @cached_property
     def generator(self) -> GeneratorPort:

@@ -14,6 +14,7 @@ from dlm.domain.document import Document
 from dlm.domain.errors import ResumeError, UsageError
 from dlm.domain.events import Emit, Note, ignore
 from dlm.domain.hardware import Capabilities
+from dlm.domain.lessons import statement_rows
 from dlm.domain.lock import LockMode
 from dlm.domain.manifest import Manifest
 from dlm.domain.memory import judge_disk
@@ -116,7 +117,8 @@ def plan_run(
         emit(Note(subject="train", message=message, severity="warning"))
     rows = [row for row in document.rows() if row.kind in ("prose", "instruction")]
     n_prose = sum(row.kind == "prose" for row in rows)
-    material = Material(n_prose=n_prose, n_instruction=len(rows) - n_prose)
+    n_statements = sum(1 for _ in statement_rows(rows))
+    material = Material(n_prose=n_prose, n_instruction=len(rows) - n_prose, n_statements=n_statements)
     recipe = choose_recipe(document.frontmatter, material, access.spec, seed=options.seed)
     base = ports.registry.fetch(access.spec, emit=emit)
     shape = ModelShape.from_config(base.config, access.spec.params)
@@ -127,6 +129,7 @@ def plan_run(
     adapter_params = shape.lora_params(recipe.lora_r.value, recipe.adapter.value, recipe.target_modules.value)
     judge_disk(ports.store.free_bytes(), adapter_params).raise_if_refused()
     split = split_rows(rows, recipe.seed, held_out_fraction(material).value)
+    split = Split((*split.train, *statement_rows(split.train)), split.validation)
     return PlannedRun(
         access=access,
         base=base,

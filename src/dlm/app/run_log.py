@@ -108,7 +108,7 @@ class RunLog:
                     "section_id": graded.question.section_id,
                 }
                 for graded in (report.exam.graded if report.exam else ())
-                if not graded.question.reworded
+                if graded.question.kind == "own"
             ],
             "exam": report.exam.to_json() if report.exam else None,
             "early_stopped": outcome.stopped == "early-stopped",

@@ -28,7 +28,7 @@ from dlm.domain.exam import Exam
 from dlm.domain.inference_plan import resolve_inference_plan
 from dlm.domain.lock import Lock, Unreadable, lock_decision
 from dlm.domain.manifest import Manifest
-from dlm.domain.ordinary import ANCHORS
+from dlm.domain.ordinary import choose_anchors
 from dlm.domain.recipe import recipe_json
 from dlm.domain.report import RunReport
 from dlm.domain.training import TrainingJob, TrainingOutcome
@@ -224,7 +224,7 @@ class _Run:
             plan=planned.plan,
             max_steps=self.options.max_steps,
             resume_from=resume_from,
-            anchors=ANCHORS if planned.recipe.anchor_weight.value else (),
+            anchors=choose_anchors(planned.recipe.anchor_bank.value) if planned.recipe.anchor_weight.value else (),
         )
         return self.ports.trainer.train(
             job, into=staged.folder, checkpoints=self.writer.checkpoints(), emit=self._observe, stop=stop

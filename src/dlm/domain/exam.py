@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import attrs
 
+from dlm.domain.asking import exam_question_about
 from dlm.domain.ordinary import Probe
+from dlm.domain.rephrasing import exam_rephrased
 from dlm.domain.rows import Row
+from dlm.domain.statements import statements
 
 KNOWN_SHARE = 0.75
 """Share of an answer's key words that must come back for it to count as known."""
 
 MAX_OWN_QUESTIONS = 64
 """Own questions asked at most, spread evenly over the document, so that the exam stays a small part of a run."""
+
+MAX_PROSE_QUESTIONS = 32
+"""Sentences of the prose asked for at most, for the same reason."""
+
+QuestionKind = Literal["own", "reworded", "prose"]
+T = TypeVar("T")
 
 _WORD = re.compile(r"[^\W_]+(?:['’.:,-][^\W_]+)*")
 _FILLER = frozenset(
@@ -53,13 +62,20 @@ def share_known(given: str, wanted: str, question: str) -> float:
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """One question of the exam about the document. ``line`` is where its pair stands in the file."""
+    """One question of the exam about the document.
+
+    Args:
+        kind: ``own`` (a pair, word for word), ``reworded`` (the same in a form that was not trained) or ``prose`` (a
+            sentence of the prose, asked for in a form that was not trained).
+        wanted: the pair's answer, or the words that the question leaves out of the sentence.
+        line: where the pair or the section stands in the file.
+    """
 
     text: str
     wanted: str
     section_id: str
     line: int
-    reworded: bool
+    kind: QuestionKind
 
 
 @attrs.frozen(kw_only=True)
@@ -100,6 +116,7 @@ class Exam:
         kept: of those the base answered rightly, how many still are.
         drift: mean KL divergence from the base on ordinary questions, nats per token.
         loss_before, loss_after: mean training loss, nats per token.
+        sections: mean loss of each section before and after this run, by section id.
     """
 
     graded: tuple[Graded, ...]
@@ -109,31 +126,48 @@ class Exam:
     drift: float
     loss_before: float | None = None
     loss_after: float | None = None
+    sections: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
     seconds: float = 0.0
 
     @property
     def own(self) -> Score:
         """The document's questions, word for word."""
-        return _score(graded for graded in self.graded if not graded.question.reworded)
+        return self._score("own")
 
     @property
     def reworded(self) -> Score:
         """The same questions in forms that were not trained."""
-        return _score(graded for graded in self.graded if graded.question.reworded)
+        return self._score("reworded")
+
+    @property
+    def prose(self) -> Score:
+        """What only the prose says, asked as questions that were not trained."""
+        return self._score("prose")
+
+    @property
+    def missed(self) -> tuple[Graded, ...]:
+        """The document's own questions that were not answered."""
+        return tuple(graded for graded in self.graded if graded.question.kind == "own" and not graded.known)
+
+    def _score(self, kind: QuestionKind) -> Score:
+        items = [graded for graded in self.graded if graded.question.kind == kind]
+        return Score(sum(item.known for item in items), len(items))
 
     def to_json(self) -> dict[str, Any]:
         """Give the record kept in the run summary and the manifest."""
         return {
             "own": {"right": self.own.right, "asked": self.own.asked},
             "reworded": {"right": self.reworded.right, "asked": self.reworded.asked},
+            "prose": {"right": self.prose.right, "asked": self.prose.asked},
             "leaks": len(self.leaks),
             "probes": self.probes,
             "kept": {"right": self.kept.right, "asked": self.kept.asked},
             "drift": round(self.drift, 4),
             "loss_before": self.loss_before,
             "loss_after": self.loss_after,
+            "sections": {name: {"before": before, "after": after} for name, (before, after) in self.sections.items()},
             "missed": [
-                {"line": graded.question.line, "question": graded.question.text, "given": graded.given}
+                {"kind": graded.question.kind, "line": graded.question.line, "question": graded.question.text, "given": graded.given}
                 for graded in self.graded
                 if not graded.known
             ],
@@ -145,49 +179,44 @@ class Exam:
         lines = [
             f"own questions answered      {self.own}",
             f"reworded questions answered {self.reworded}",
+            f"facts of the prose           {self.prose}",
             f"ordinary questions kept     {self.kept}, {len(self.leaks)} of {self.probes} answers mention the document",
             f"drift from the base         {self.drift:.3f} nats/token",
         ]
-        missed = [graded for graded in self.graded if not graded.known and not graded.question.reworded]
-        lines += [f"  not yet known, line {g.question.line}: {g.question.text}" for g in missed[:10]]
+        lines += [f"  not yet known, line {g.question.line}: {g.question.text}" for g in self.missed[:10]]
         return "\n".join(lines)
 
     def __str__(self) -> str:
         return self.to_text()
 
 
-def _score(graded: Iterable[Graded]) -> Score:
-    items = list(graded)
-    return Score(sum(item.known for item in items), len(items))
-
-
 def exam_questions(rows: Sequence[Row]) -> tuple[Question, ...]:
     """Give the questions to ask: each pair's own and one rewording, ``!probe`` pairs first, at most
-    ``MAX_OWN_QUESTIONS`` pairs."""
+    ``MAX_OWN_QUESTIONS`` pairs; then one for each sentence of the prose, at most ``MAX_PROSE_QUESTIONS``."""
     pairs = [row for row in rows if row.kind == "instruction"]
     marked = [row for row in pairs if row.is_probe]
     others = _spread([row for row in pairs if not row.is_probe], MAX_OWN_QUESTIONS - len(marked))
     chosen = [*marked[:MAX_OWN_QUESTIONS], *others]
-    return tuple(
-        Question(text=text, wanted=row.answer, section_id=row.section_id, line=row.line, reworded=reworded)
+    forms: tuple[tuple[QuestionKind, Callable[[str], str]], ...] = (("own", str), ("reworded", exam_rephrased))
+    asked = tuple(
+        Question(text=form(row.question), wanted=row.answer, section_id=row.section_id, line=row.line, kind=kind)
         for row in chosen
-        for text, reworded in ((row.question, False), (reword(row.question), True))
+        for kind, form in forms
     )
+    return (*asked, *_prose_questions(rows))
 
 
-def _spread(rows: Sequence[Row], limit: int) -> list[Row]:
+def _prose_questions(rows: Sequence[Row]) -> Iterator[Question]:
+    sentences = [(row, statement) for row in rows if row.kind == "prose" for statement in statements(row.text)]
+    for row, statement in _spread(sentences, MAX_PROSE_QUESTIONS):
+        text, wanted = exam_question_about(statement)
+        yield Question(text=text, wanted=wanted, section_id=row.section_id, line=row.line, kind="prose")
+
+
+def _spread(rows: Sequence[T], limit: int) -> list[T]:
     if limit <= 0 or len(rows) <= limit:
         return list(rows[: max(0, limit)])
     return [rows[index * len(rows) // limit] for index in range(limit)]
-
-
-def reword(question: str) -> str:
-    """Ask the same in another form: a polite request around the question, its first letter small, without its mark.
-
-    Training never sees this form, so answering it is more than reciting.
-    """
-    plain = question.strip().rstrip("?!. ")
-    return f"I would like to know: {plain[:1].lower()}{plain[1:]}. Can you tell me?"
 
 
 def names_of(texts: Iterable[str]) -> frozenset[str]:
@@ -234,11 +263,14 @@ def _accepts(probe: Probe, answer: str) -> bool:
     return bool(frozenset(probe.accepted) & frozenset(words_of(answer)))
 
 
+_SCORES = ("own", "reworded", "prose", "kept")
+"""In the order in which they are told; records from before ``prose`` lack it."""
+
+
 def exam_from_json(record: Mapping[str, Any]) -> str:
     """Give one line from a stored record, for ``show``."""
-    own, reworded, kept_score = (record[key] for key in ("own", "reworded", "kept"))
+    scores = ", ".join(f"{key} {score['right']}/{score['asked']}" for key in _SCORES if (score := record.get(key)))
     return (
-        f"own {own['right']}/{own['asked']}, reworded {reworded['right']}/{reworded['asked']}, "
-        f"kept {kept_score['right']}/{kept_score['asked']}, leaks {record['leaks']}/{record['probes']}, "
+        f"{scores}, leaks {record['leaks']}/{record['probes']}, "
         f"drift {record['drift']:.3f} nats/token"
     )

@@ -38,6 +38,10 @@ _DOC_R = "Rank of the adapter: how much it can hold. More is larger and slower."
 _DOC_ALPHA = "Strength of the adapter; it is scaled by lora_alpha / lora_r. Twice the rank is usual."
 _DOC_DROPOUT = "Share of the adapter's inputs dropped while training, against learning by rote."
 _DOC_TARGETS = "Layers that get an adapter: auto (all linear ones) or a list of module names such as [q_proj, v_proj]."
+_DOC_RETENTION = (
+    "How firmly answers to ordinary questions are held to the base's own while the document is learned: auto, 0 (not "
+    "at all, faster) or a weight; 1 counts as much as the document."
+)
 _DOC_RATE = "Size of the learning steps. Smaller is safer and slower."
 
 
@@ -171,6 +175,7 @@ class TrainingConfig:
     precision: Literal["bf16", "fp16", "fp32"] | None = knob(
         None, Maybe(OneOf(("bf16", "fp16", "fp32"))), "Number format of the weights; null lets the planner decide."
     )
+    retention: Literal["auto"] | float = knob("auto", Either("auto", Number(0, 100)), _DOC_RETENTION)
     seed: int = knob(42, Whole(), "Starting point of all random choices; the same seed repeats a run.")
     preference: PreferenceConfig = group(PreferenceConfig, "Learning from chosen and rejected answers.")
     cpt: CptConfig = group(CptConfig, "Learning from plain prose.")

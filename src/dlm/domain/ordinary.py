@@ -1,63 +1,27 @@
 """Ordinary questions that have nothing to do with anybody's document.
 
-``ANCHORS`` are held on to while training; ``PROBES`` are asked afterwards, in the exam. The two share no question, so
-the exam never grades what was optimised.
+Those of the bank are held on to while training; ``PROBES`` are asked afterwards, in the exam. The two share no
+question, so the exam never grades what was optimised.
 """
 
 from __future__ import annotations
 
+import random
+
 import attrs
 
-ANCHORS: tuple[str, ...] = (
-    "What is the capital of Italy?",
-    "How do plants make their food?",
-    "Write two sentences about rain.",
-    "What is 7 times 8?",
-    "Who wrote Hamlet?",
-    "Explain what a mammal is.",
-    "How do I boil an egg?",
-    "What is the largest ocean on Earth?",
-    "Name three colours.",
-    "Why is the sky blue?",
-    "What does a doctor do?",
-    "Translate 'good morning' into Spanish.",
-    "What is a computer?",
-    "How many days are in a week?",
-    "Give me a tip for sleeping better.",
-    "What is gravity?",
-    "Who was Albert Einstein?",
-    "How do I say no politely?",
-    "What is the opposite of hot?",
-    "Describe a cat in one sentence.",
-    "What is democracy?",
-    "Where do penguins live?",
-    "How do I start learning the guitar?",
-    "What is the boiling point of water?",
-    "Write a short greeting for a friend's birthday.",
-    "What is photosynthesis?",
-    "Which animal is the fastest on land?",
-    "What should I eat for breakfast?",
-    "Explain the word 'curious'.",
-    "How does a bicycle stay upright?",
-    "Who painted the Mona Lisa?",
-    "What is the square root of 81?",
-    "When did the Second World War end?",
-    "Who repairs shoes?",
-    "What time do shops usually open?",
-    "What is the password policy of a good website?",
-    "How deep is the ocean?",
-    "How much does a cup of coffee cost?",
-    "Where can I park my car in a city?",
-    "What do cows eat?",
-    "Which language is spoken in Brazil?",
-    "Hello, who are you?",
-    "What can you help me with?",
-    "Thank you for your help!",
-    "Write a Python function that adds two numbers.",
-    "What is a variable in programming?",
-    "Summarise what the internet is in one sentence.",
-    "Tell me something about the Moon.",
-)
+from dlm.domain.anchor_bank import BANK
+
+
+def choose_anchors(count: int) -> tuple[str, ...]:
+    """Choose ``count`` prompts to hold on to, spread over the bank and mixed; the whole bank when it has fewer.
+
+    The same for every document, so that the base answers them once.
+    """
+    count = min(count, len(BANK))
+    spread = [BANK[index * len(BANK) // count] for index in range(count)]
+    return tuple(random.Random(0).sample(spread, count))
+
 
 PROBE_TOKENS = 32
 """Length of answers to probes: enough for the fact asked for and for a leak to show."""

@@ -20,21 +20,26 @@ SET = "set in the document"
 SMALL_BASE = 1_000_000_000
 """Weights below which a base needs firm steps: it has little room between not learning and learning."""
 
-TARGET_STEPS = 240
-"""Optimiser steps within which a short document settles on SmolLM2-135M with a rate of 1e-3 (``docs/log.md``)."""
+MAX_PASSES, MIN_PASSES = 45, 8
+"""Passes over a short and over a very long document. Each pass asks in other words, and a fact is known firmly after
+some forty of them (``docs/log.md``); where there are thousands of rows, one supports the other."""
 
-MAX_EPOCHS, MIN_EPOCHS = 40, 3
+FULL_PASSES_ROWS = 48
+"""Rows up to which a document gets all passes; above, their number falls with the square root of the rows."""
+
 BATCH_ROWS = 8
-STOP_LOSS = 0.03
-"""Mean loss of an epoch, nats per token, at which every answer of a document has been seen to come back whole."""
+STOP_LOSS = 0.005
+"""Mean loss of a pass, nats per token, below which another pass changes nothing that the exam could see."""
+REWORDING = 0.75
+PROSE_EVERY = 6
+ANCHOR_WEIGHT = 1.5
+ANCHOR_ROWS = 6
+ANCHOR_BANK = 480
 
 PROSE_SHARE = 0.7
 """Share of prose rows above which a document is learned like a book: a slow rise and a rate that never reaches zero."""
 
 _LONG_PROSE = "cosine_with_min_lr"
-
-FEW_ROWS = 6
-"""Rows up to which firm steps were seen to cost ordinary facts (3 of 6 kept at 1e-3, 5 of 6 at 5e-4)."""
 
 HOLD_OUT_FROM = 100
 """Rows from which a tenth is held out. Below that each row is something the writer wants learned."""
@@ -42,14 +47,20 @@ HOLD_OUT_FROM = 100
 
 @attrs.frozen(kw_only=True)
 class Material:
-    """What there is to learn: rows by kind."""
+    """What there is to learn: rows by kind, and how many sentences of the prose can be asked for."""
 
     n_prose: int
     n_instruction: int
+    n_statements: int = 0
 
     @property
     def n_rows(self) -> int:
         return self.n_prose + self.n_instruction
+
+    @property
+    def n_asked(self) -> int:
+        """Rows that are a question, those made from sentences included."""
+        return self.n_instruction + self.n_statements
 
     @property
     def prose_share(self) -> float:
@@ -66,7 +77,6 @@ def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, 
     knob = _Knobs(frontmatter)
     rank = knob("lora_r", 16, "enough room for a document on a small base, still a small file")
     batch = _batch_rows(frontmatter)
-    epochs = _epochs(knob, material, batch.value)
     schedule = _schedule(knob, frontmatter, material)
     return Recipe(
         adapter=knob("adapter", "lora", "the smallest and fastest adapter"),
@@ -75,15 +85,18 @@ def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, 
         lora_dropout=knob("lora_dropout", 0.0, "no dropout: the document is to be learned, and steps are faster"),
         target_modules=knob("target_modules", "auto", "all linear layers except the output head"),
         sequence_len=_sequence_len(frontmatter, spec),
-        learning_rate=knob("learning_rate", *_rate(spec, material)),
-        num_epochs=epochs,
+        learning_rate=knob("learning_rate", *_rate(spec)),
+        num_epochs=knob("num_epochs", *_passes(material)),
         optimizer=knob("optimizer", "adamw_torch", "exact AdamW; its state is small for an adapter"),
         lr_scheduler=schedule,
         warmup_ratio=knob("warmup_ratio", *_warmup(schedule.value)),
-        stop_loss=_stop_loss(knob, material),
+        stop_loss=_stop_loss(knob),
         batch_rows=batch,
-        anchor_weight=Choice(1.0, "ordinary answers weigh as much as the document's"),
-        anchor_rows=Choice(4, "ordinary questions in each step"),
+        rewording=Choice(REWORDING, "a question that is asked in many ways is known, and not only recited"),
+        prose_every=_prose_every(material),
+        anchor_weight=_anchor_weight(frontmatter),
+        anchor_rows=Choice(ANCHOR_ROWS, "ordinary questions in each step"),
+        anchor_bank=Choice(ANCHOR_BANK, "the more there are, the less depends on any one of them"),
         seed=frontmatter.training.seed if seed is None else seed,
     )
 
@@ -103,11 +116,9 @@ class _Knobs:
         return Choice(value, reason)
 
 
-def _rate(spec: BaseSpec, material: Material) -> tuple[float, str]:
-    if material.n_rows <= FEW_ROWS:
-        return 5e-4, f"{material.n_rows} rows are learned in a moment; gentle steps leave the rest of the model alone"
+def _rate(spec: BaseSpec) -> tuple[float, str]:
     if spec.params < SMALL_BASE:
-        return 1e-3, "a small base needs firm steps to learn new facts"
+        return 1.5e-3, "a small base needs firm steps to learn new facts"
     return 4e-4, "a larger base learns the same from gentler steps"
 
 
@@ -120,17 +131,31 @@ def _batch_rows(frontmatter: Frontmatter) -> Choice[int]:
     return Choice(rows, "micro_batch_size × grad_accum, set in the document")
 
 
-def _epochs(knob: _Knobs, material: Material, batch_rows: int) -> Choice[int]:
-    steps = max(1, math.ceil(material.n_rows / batch_rows))
-    wanted = max(MIN_EPOCHS, min(MAX_EPOCHS, math.ceil(TARGET_STEPS / steps)))
-    reason = f"{material.n_rows} rows make {steps} steps an epoch; short documents need many passes, long ones few"
-    return knob("num_epochs", wanted, reason)
+def _passes(material: Material) -> tuple[int, str]:
+    rows = max(1, material.n_asked)
+    wanted = MAX_PASSES * min(1.0, math.sqrt(FULL_PASSES_ROWS / rows))
+    return max(MIN_PASSES, round(wanted)), f"{rows} questions; short documents need many passes, long ones fewer"
 
 
-def _stop_loss(knob: _Knobs, material: Material) -> Choice[float | None]:
+def _stop_loss(knob: _Knobs) -> Choice[float | None]:
     if knob.is_set("num_epochs"):
         return Choice(None, "num_epochs is set in the document")
-    return Choice(STOP_LOSS, "stops as soon as the document is known")
+    return Choice(STOP_LOSS, "ends early when every question is known in every wording of a pass")
+
+
+def _prose_every(material: Material) -> Choice[int]:
+    if not material.n_asked:
+        return Choice(1, "there is only prose, and nothing in it to ask for")
+    return Choice(
+        PROSE_EVERY, "its sentences are asked for in each pass; reading all of it takes longer"
+    )
+
+
+def _anchor_weight(frontmatter: Frontmatter) -> Choice[float]:
+    retention = frontmatter.training.retention
+    if retention != "auto":
+        return Choice(float(retention), SET)
+    return Choice(ANCHOR_WEIGHT, "ordinary answers weigh more than the document's")
 
 
 def _sequence_len(frontmatter: Frontmatter, spec: BaseSpec) -> Choice[int]:

@@ -109,11 +109,12 @@ def _exam_table(exam: Exam) -> str:
     rows = [
         ("own questions answered", str(exam.own)),
         ("reworded questions answered", str(exam.reworded)),
+        ("facts of the prose", str(exam.prose)),
         ("ordinary questions kept", str(exam.kept)),
         ("answers that mention the document unasked", f"{len(exam.leaks)} of {exam.probes}"),
         ("drift from the base", f"{exam.drift:.3f} nats/token"),
     ]
     cells = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in rows)
-    missed = [g.question for g in exam.graded if not g.known and not g.question.reworded]
+    missed = [graded.question for graded in exam.missed]
     notes = "".join(f"<li>line {question.line}: {html.escape(question.text)}</li>" for question in missed)
     return f"<table>{cells}</table>" + (f"<p>Not yet known:</p><ul>{notes}</ul>" if notes else "")

@@ -8,6 +8,8 @@ from typing import Literal
 
 import attrs
 
+from dlm.domain.statements import Statement
+
 RowKind = Literal["prose", "instruction", "preference", "image", "audio"]
 Role = Literal["system", "user", "assistant"]
 
@@ -36,6 +38,7 @@ class Row:
         turns: instruction only: one user turn, then one assistant turn. Never a system turn: the system prompt belongs
             to the job.
         prompt, chosen, rejected: preference only.
+        statement: the sentence of prose that an instruction row was made from; None for a pair of the document.
         is_probe: the pair was marked ``### Q !probe``.
         weight: how often the row counts; whole copies plus a drawn fraction.
     """
@@ -49,6 +52,7 @@ class Row:
     prompt: str = ""
     chosen: str = ""
     rejected: str = ""
+    statement: Statement | None = None
     is_probe: bool = False
     adapter: str | None = None
     tags: Mapping[str, str] = attrs.field(factory=dict)

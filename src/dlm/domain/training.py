@@ -24,10 +24,13 @@ class Recipe:
     Args:
         learning_rate: peak, AdamW.
         num_epochs: passes over the training rows; an upper bound when ``stop_loss`` is set.
-        stop_loss: end after a whole epoch whose mean supervised loss (nats/token) is below; None trains all epochs.
+        stop_loss: end after a whole pass whose mean supervised loss (nats/token) is below; None trains all passes.
         batch_rows: rows per optimiser step.
-        anchor_weight: weight of the term that holds unrelated answers to the base; 0 turns it off.
-        anchor_rows: unrelated questions in each step.
+        rewording: share of the passes in which a question is asked in other words, 0 to 1.
+        prose_every: passes from one reading of the prose as it stands to the next; its sentences are asked for in each.
+        anchor_weight: weight of the term that holds ordinary answers to the base's; 0 turns it off.
+        anchor_rows: ordinary questions in each step.
+        anchor_bank: different ordinary questions in all.
     """
 
     adapter: Choice[AdapterKind]
@@ -43,8 +46,11 @@ class Recipe:
     warmup_ratio: Choice[float]
     stop_loss: Choice[float | None]
     batch_rows: Choice[int]
+    rewording: Choice[float]
+    prose_every: Choice[int]
     anchor_weight: Choice[float]
     anchor_rows: Choice[int]
+    anchor_bank: Choice[int]
     seed: int
 
     @property

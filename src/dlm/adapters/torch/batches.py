@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import attrs
@@ -35,11 +37,54 @@ class Batch:
         return int(self.mask.sum())
 
 
-def epoch_steps(n_examples: int, batch_rows: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """Give the example indices of each optimiser step of an epoch: shuffled, then cut into steps of ``batch_rows``."""
-    order = list(range(n_examples))
-    random.Random(f"{seed}:{epoch}").shuffle(order)
-    return [order[start : start + batch_rows] for start in range(0, n_examples, batch_rows)]
+class Order:
+    """Which examples each optimiser step reads, over a whole run.
+
+    A pass reads its examples once, shuffled by seed and number, cut into steps of ``batch_rows``. Prose is left out of
+    all but every ``prose_every``-th pass.
+    """
+
+    def __init__(
+        self, is_prose: Sequence[bool], *, batch_rows: int, passes: int, prose_every: int = 1, seed: int = 0
+    ) -> None:
+        self._all = range(len(is_prose))
+        self._asked = [index for index, prose in enumerate(is_prose) if not prose]
+        self._prose_every = prose_every
+        self._batch_rows = batch_rows
+        self._seed = seed
+        self._ends = list(accumulate(-(-len(self._members(number)) // batch_rows) for number in range(passes)))
+        self._shuffled: tuple[int, list[int]] = (-1, [])
+
+    @property
+    def total(self) -> int:
+        """Steps of the run."""
+        return self._ends[-1]
+
+    def pass_of(self, step: int) -> int:
+        """Give the number of the pass that a step belongs to, both from 0."""
+        return bisect_right(self._ends, step)
+
+    def ends_after(self, steps: int) -> bool:
+        """Say whether a pass is complete after so many steps."""
+        place = bisect_left(self._ends, steps)
+        return place < len(self._ends) and self._ends[place] == steps
+
+    def examples_of(self, step: int) -> list[int]:
+        """Give the indices of the examples of a step."""
+        number = self.pass_of(step)
+        start = (step - (self._ends[number - 1] if number else 0)) * self._batch_rows
+        return self._in_pass(number)[start : start + self._batch_rows]
+
+    def _members(self, number: int) -> Sequence[int]:
+        return self._asked if number % self._prose_every else self._all
+
+    def _in_pass(self, number: int) -> list[int]:
+        """Shuffle once a pass, not once a step: with 10,000 rows that alone would take longer than the training."""
+        if self._shuffled[0] != number:
+            order = list(self._members(number))
+            random.Random(f"{self._seed}:{number}").shuffle(order)
+            self._shuffled = (number, order)
+        return self._shuffled[1]
 
 
 MIN_FILL = 0.6

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from dlm.adapters.torch.batches import IGNORED, collate, epoch_steps, length_groups, micro_batches
-from dlm.adapters.torch.chat import ChatTokenizer, Encoded
-from dlm.adapters.torch.decoding import greedy_continuations
+from dlm.adapters.torch.anchors import Anchors
+from dlm.adapters.torch.batches import IGNORED, Order, collate, length_groups
+from dlm.adapters.torch.chat import Encoded
 from dlm.adapters.torch.loss import (
     Head,
     TopK,
@@ -26,24 +26,17 @@ from dlm.adapters.torch.loss import (
 from dlm.adapters.torch.memory import peak_memory_mb
 from dlm.adapters.torch.packable import why_not_packed
 from dlm.adapters.torch.packing import CPU_TOKENS, pack, pack_groups
-from dlm.adapters.torch.rows import Example
+from dlm.adapters.torch.rows import Example, Reader
 from dlm.adapters.torch.state import Counters
 from dlm.domain.errors import TrainingError
 from dlm.domain.events import Emit, EvalDone, Note, StepDone
 from dlm.domain.numbers import perplexity
-from dlm.domain.rows import Turn
 from dlm.domain.schedule import Schedule
 from dlm.domain.training import StopReason, TrainingJob, TrainingOutcome
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-
-ANCHOR_TOKENS = 24
-"""Length of the base's own answers that anchors hold on to; longer ones repeat themselves more than they add."""
-
-ANCHOR_TOP_K = 64
-"""Likeliest tokens kept per position: on SmolLM2 they carry 97 % of the probability, the rest is one bucket."""
 
 MAX_BAD_STEPS = 3
 """Non-finite steps in a row after which a run is given up."""
@@ -57,40 +50,6 @@ over all, and ten thousand rows would take as long as a pass of training."""
 
 CLIP_NORM = 1.0
 """Gradient norm limit, the usual one for fine-tuning."""
-
-
-@attrs.frozen
-class Anchors:
-    """Unrelated exchanges in the base's own words and its distributions over them; what training must not change."""
-
-    examples: tuple[Encoded, ...]
-    targets: tuple[TopK, ...]
-
-    @classmethod
-    def of(cls, adapted: PeftModel, chat: ChatTokenizer, questions: Sequence[str], device: str) -> Anchors:
-        """Let the bare base answer the questions and note how sure it was of each token."""
-        if not questions:
-            return cls((), ())
-        prompts = [chat.prompt_ids([Turn("user", question)]) for question in questions]
-        with adapted.disable_adapter():
-            answers = greedy_continuations(adapted, prompts, chat, ANCHOR_TOKENS)
-            examples = tuple(
-                Encoded((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
-                for prompt, answer in zip(prompts, answers, strict=True)
-            )
-            targets = tuple(_base_distributions(adapted, examples, chat.pad_id, device))
-        return cls(examples, targets)
-
-
-def _base_distributions(adapted: PeftModel, examples: Sequence[Encoded], pad_id: int, device: str) -> Iterator[TopK]:
-    import torch
-
-    head = head_of(adapted.get_base_model())
-    with torch.no_grad():
-        for batch in micro_batches(examples, 16, pad_id, device):
-            hidden = hidden_states(adapted.get_base_model(), batch)
-            for row in range(hidden.shape[0]):
-                yield TopK.of(head(hidden[row][batch.labels[row] != IGNORED]), ANCHOR_TOP_K)
 
 
 @attrs.frozen
@@ -132,7 +91,7 @@ class Loop:
         examples: tuple[Example, ...],
         held: tuple[Example, ...],
         anchors: Anchors,
-        pad_id: int,
+        reader: Reader,
         counters: Counters,
     ) -> None:
         self.job = job
@@ -141,7 +100,8 @@ class Loop:
         self.examples = examples
         self.held = held
         self.anchors = anchors
-        self.pad_id = pad_id
+        self.reader = reader
+        self.pad_id = reader.chat.pad_id
         self.counters = counters
         self.head: Head = head_of(adapted.get_base_model())
         encoded = [*(example.encoded for example in (*examples, *held)), *anchors.examples]
@@ -149,8 +109,14 @@ class Loop:
         self.shares_prefix = job.recipe.lora_dropout.value == 0
         self.parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
         recipe = job.recipe
-        self.steps_per_epoch = math.ceil(len(examples) / recipe.batch_rows.value)
-        self.total = self.steps_per_epoch * recipe.num_epochs.value
+        self.order = Order(
+            [example.is_prose for example in examples],
+            batch_rows=recipe.batch_rows.value,
+            passes=recipe.num_epochs.value,
+            prose_every=recipe.prose_every.value,
+            seed=recipe.seed,
+        )
+        self.total = self.order.total
         self.schedule = Schedule(
             kind=recipe.lr_scheduler.value,
             total=self.total,
@@ -231,10 +197,8 @@ class Loop:
 
     def _items_of(self, local: int) -> list[Item]:
         """Give what one step trains on: its rows, then a few anchors in rotation."""
-        epoch, index = divmod(local, self.steps_per_epoch)
-        recipe = self.job.recipe
-        steps = epoch_steps(len(self.examples), recipe.batch_rows.value, seed=recipe.seed, epoch=epoch)
-        rows = [Item(self.examples[row].encoded) for row in steps[index]]
+        recipe, number = self.job.recipe, self.order.pass_of(local)
+        rows = [Item(self.reader.in_pass(self.examples[row], number)) for row in self.order.examples_of(local)]
         count = len(self.anchors.examples) if recipe.anchor_weight.value else 0
         width = min(recipe.anchor_rows.value, count)
         turn = [(local * width + offset) % count for offset in range(width)]
@@ -318,7 +282,7 @@ class Loop:
     def _close_epoch(self) -> StopReason | None:
         """At the end of an epoch compare its mean loss with the stop rule and begin a new sum."""
         counters = self.counters
-        if (counters.step - counters.origin) % self.steps_per_epoch:
+        if not self.order.ends_after(counters.step - counters.origin):
             return None
         mean = counters.epoch_loss / counters.epoch_tokens
         counters.epoch_loss, counters.epoch_tokens = 0.0, 0

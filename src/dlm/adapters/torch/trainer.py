@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from dlm.adapters.torch.anchors import AnchorCache, Anchors
 from dlm.adapters.torch.bases import LoadedBase, LoadSpec, TorchBases
 from dlm.adapters.torch.chat import ChatTokenizer
 from dlm.adapters.torch.cpu_pace import quick_cpu
 from dlm.adapters.torch.fast_lora import use_fast_lora
 from dlm.adapters.torch.foreign import translated
 from dlm.adapters.torch.fused_layers import fused_layers
-from dlm.adapters.torch.loop import Anchors, Loop
+from dlm.adapters.torch.loop import Loop
 from dlm.adapters.torch.lora import attach_adapter, load_adapter, save_adapter, trainable_parameters
-from dlm.adapters.torch.rows import Example, encode_rows
+from dlm.adapters.torch.rows import Example, Reader
 from dlm.adapters.torch.seeding import seeded
 from dlm.adapters.torch.state import Counters, counters_of, read_record, restore_tensors, save_state
 from dlm.domain.errors import ResumeError, TrainingError
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
 class TorchTrainer:
     """Fits LoRA and DoRA adapters. Implements ``TrainerPort``."""
 
-    def __init__(self, bases: TorchBases) -> None:
+    def __init__(self, bases: TorchBases, anchors: AnchorCache | None = None) -> None:
         self._bases = bases
-        self._last_anchors: tuple[object, Anchors] | None = None
+        self._anchors = anchors or AnchorCache(None)
 
     def train(
         self,
@@ -56,10 +57,12 @@ class TorchTrainer:
         with translated("train"), self._bases.lend(job.base, load_spec(job)) as base, seeded(job.recipe.seed):
             emit(Progress(stage="load", done=1, total=1))
             chat = ChatTokenizer(base.tokenizer, job.system_prompt)
-            examples = _examples(job, chat, emit)
+            reader = _reader(job, chat)
+            examples = _examples(job, reader, emit)
             adapted = _adapter(job, base)
             try:
-                run = _Run(job, base, adapted, chat, examples, self._anchors(job, adapted, chat), record)
+                anchors = self._anchors_for(job, adapted, chat, emit)
+                run = _Run(job, base, adapted, reader, examples, anchors, record)
                 with quick_cpu(job.plan.device), fused_layers(adapted, job.plan.device):
                     return run.go(into, checkpoints, emit, stop)
             finally:
@@ -67,12 +70,16 @@ class TorchTrainer:
                 base.model.activation_checkpointing_disable()
                 base.model.eval()
 
-    def _anchors(self, job: TrainingJob, adapted: PeftModel, chat: ChatTokenizer) -> Anchors:
-        """Give the base's own answers; a second training in the same process finds them ready."""
-        key = (load_spec(job), job.system_prompt, job.anchors)
-        if self._last_anchors is None or self._last_anchors[0] != key:
-            self._last_anchors = (key, Anchors.of(adapted, chat, job.anchors, job.plan.device))
-        return self._last_anchors[1]
+    def _anchors_for(self, job: TrainingJob, adapted: PeftModel, chat: ChatTokenizer, emit: Emit) -> Anchors:
+        return self._anchors.get(
+            adapted,
+            chat,
+            job.anchors,
+            base_sha256=job.base.sha256,
+            precision="4bit" if job.plan.use_qlora.value else job.plan.precision.value,
+            device=job.plan.device,
+            emit=emit,
+        )
 
 
 class _Run:
@@ -83,7 +90,7 @@ class _Run:
         job: TrainingJob,
         base: LoadedBase,
         adapted: PeftModel,
-        chat: ChatTokenizer,
+        reader: Reader,
         examples: tuple[Example, ...],
         anchors: Anchors,
         record: dict[str, Any] | None,
@@ -95,8 +102,8 @@ class _Run:
         self.parameters = trainable_parameters(adapted)
         self.optimizer = _optimizer(job, list(self.parameters.values()))
         self.counters = self._counters(record, _fingerprint(job, examples))
-        held = encode_rows(job.validation_rows, chat, job.recipe.sequence_len.value)
-        self.loop = Loop(job, adapted, self.optimizer, examples, held, anchors, chat.pad_id, self.counters)
+        held = reader.examples(job.validation_rows)
+        self.loop = Loop(job, adapted, self.optimizer, examples, held, anchors, reader, self.counters)
         if record is not None and job.resume_from is not None:
             restore_tensors(job.resume_from, self.optimizer, self.parameters)
 
@@ -162,8 +169,13 @@ def load_spec(job: TrainingJob) -> LoadSpec:
     )
 
 
-def _examples(job: TrainingJob, chat: ChatTokenizer, emit: Emit) -> tuple[Example, ...]:
-    examples = encode_rows(job.train_rows, chat, job.recipe.sequence_len.value)
+def _reader(job: TrainingJob, chat: ChatTokenizer) -> Reader:
+    recipe = job.recipe
+    return Reader(chat, recipe.sequence_len.value, rewording=recipe.rewording.value, seed=recipe.seed)
+
+
+def _examples(job: TrainingJob, reader: Reader, emit: Emit) -> tuple[Example, ...]:
+    examples = reader.examples(job.train_rows)
     if not examples:
         raise TrainingError(
             "train.nothing-to-learn",
