@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dlm.adapters.torch.loss import TopK, chunked_backward, summed_cross_entropy, summed_divergence
+from dlm.adapters.torch.loss import (
+    OutputHead,
+    TopK,
+    chunked_backward,
+    summed_cross_entropy,
+    summed_divergence,
+    summed_loss,
+)
 
 POSITIONS, HIDDEN, VOCABULARY = 13, 6, 40
 
@@ -67,3 +74,28 @@ def test_divergence_over_the_likeliest_is_a_lower_bound(k: int) -> None:
 def test_a_model_does_not_diverge_from_itself() -> None:
     base = torch.randn(POSITIONS, VOCABULARY, generator=torch.Generator().manual_seed(7))
     assert abs(float(summed_divergence(TopK.of(base, 8))(base, slice(None)))) < 1e-4
+
+
+@pytest.mark.parametrize("positions", [1, 13, 40])
+def test_a_bare_head_gives_the_losses_and_gradients_of_any_other(positions: int) -> None:
+    draw = torch.Generator().manual_seed(8)
+    head = torch.nn.Linear(HIDDEN, VOCABULARY, bias=False)
+    head.weight.data = torch.randn(VOCABULARY, HIDDEN, generator=draw)
+    hidden = torch.randn(positions, HIDDEN, generator=draw)
+    base = TopK.of(torch.randn(positions, VOCABULARY, generator=draw), 5)
+    for loss_of in (summed_cross_entropy(torch.arange(positions) % VOCABULARY), summed_divergence(base)):
+        bare = OutputHead(head)
+        assert bare.is_bare
+        wanted = chunked_backward(hidden, lambda states: head(states), loss_of)
+        for ours, theirs in zip(chunked_backward(hidden, bare, loss_of), wanted, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(summed_loss(hidden, bare, loss_of), wanted[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [50.0, 1000.0, float("nan")])
+def test_the_loss_of_an_impossible_token_is_not_cut_off(wrong: float) -> None:
+    logits = torch.tensor([[wrong, 0.0]])
+    targets = summed_cross_entropy(torch.tensor([1]))
+    loss, slope = targets.slope_of(logits.clone(), slice(0, 1))
+    torch.testing.assert_close(loss, targets(logits, slice(0, 1)), equal_nan=True)
+    assert slope.isnan().any() == torch.tensor(wrong).isnan()

@@ -1,7 +1,7 @@
 """Settings of the process that a training on a CPU needs to be quick.
 
-**Freed memory is kept for the next step.** glibc gives freed memory back to the system and gets it again, page by page, in the next step: on a virtual machine each
-page costs about 2 µs, and a step of 512 tokens touches 140,000 of them. While training it keeps what it has.
+**Freed memory is kept for the next step.** glibc gives freed memory back to the system and gets it again, page by page,
+in the next step: on a virtual machine each page costs about 2 µs, and a step of 512 tokens touches 140,000 of them.
 
 **Numbers next to zero are zero.** The probability of most tokens is below 1e-38, where fp32 has only denormal numbers;
 a processor takes a hundred times as long for them.

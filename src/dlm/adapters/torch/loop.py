@@ -16,12 +16,12 @@ from dlm.adapters.torch.loss import (
     Head,
     TopK,
     chunked_backward,
-    chunks,
     head_of,
     hidden_states,
     packed_hidden_states,
     summed_cross_entropy,
     summed_divergence,
+    summed_loss,
 )
 from dlm.adapters.torch.memory import peak_memory_mb
 from dlm.adapters.torch.packable import why_not_packed
@@ -329,8 +329,7 @@ class Loop:
     def _loss_over(self, rows: Sequence[Encoded]) -> tuple[float, int]:
         """Give the summed loss over some rows and the number of its positions."""
         hidden, targets = self._supervised(rows)
-        loss_of = summed_cross_entropy(targets)
-        return sum(float(loss_of(self.head(hidden[part]), part)) for part in chunks(len(targets))), len(targets)
+        return float(summed_loss(hidden, self.head, summed_cross_entropy(targets))), len(targets)
 
 
 def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:

@@ -145,6 +145,17 @@ def _bare_backward(
     return total, gradient
 
 
+def summed_loss(
+    hidden: torch.Tensor, head: Head, loss_of: Callable[[torch.Tensor, slice], torch.Tensor]
+) -> torch.Tensor:
+    """Sum a per-position loss over ``hidden``, logits of ``FEW × 4`` positions at a time; no gradient."""
+    import torch
+
+    with torch.no_grad():
+        parts = [loss_of(head(hidden[part]), part) for part in chunks(hidden.shape[0], 4 * FEW)]
+    return torch.stack(parts).sum()
+
+
 Slope = Callable[["torch.Tensor", slice], "tuple[torch.Tensor, torch.Tensor]"]
 """Logits of a slice of positions, which may be overwritten → their summed loss and its gradient."""
 
@@ -172,6 +183,10 @@ def summed_cross_entropy(targets: torch.Tensor) -> CrossEntropy:
     return CrossEntropy(targets)
 
 
+_RARE = 1e-30
+"""Probability above which fp32 keeps its full precision."""
+
+
 @attrs.frozen(eq=False)
 class CrossEntropy:
     """The loss ``−Σ log p(target)`` in nats."""
@@ -188,11 +203,10 @@ class CrossEntropy:
         import torch
 
         targets = self.targets[part, None]
-        largest = logits.argmax(-1, keepdim=True)
-        gap = logits.gather(-1, largest) - logits.gather(-1, targets)
         slope = torch.softmax(logits, dim=-1)
-        # The likeliest token's probability is never small, so its logarithm is exact: −log p(t) = gap − log p(max).
-        loss = (gap - slope.gather(-1, largest).log()).sum()
+        chances = slope.gather(-1, targets)
+        # A token so rare, or not a number, gets its loss from the logits.
+        loss = -chances.log().sum() if float(chances.amin()) > _RARE else self(logits, part)
         slope.scatter_add_(-1, targets, slope.new_full(targets.shape, -1.0))
         return loss, slope
 

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     import torch
 
 
-def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give ``n`` and ``scale``."""
+def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float, into: torch.Tensor) -> torch.Tensor:
+    """Write ``n`` into memory of its shape and give ``scale``."""
     import torch
 
     wide = x.to(torch.float32, copy=True)
-    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    length: torch.Tensor = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     scale = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-    return wide.mul_(scale).to(x.dtype).mul_(weight), scale
+    torch.mul(wide.mul_(scale).to(x.dtype), weight, out=into)
+    return scale
 
 
 def rms_norm_backward(
