@@ -109,8 +109,11 @@ def recipe(**knobs: object) -> Recipe:
         "warmup_ratio": 0.1,
         "stop_loss": None,
         "batch_rows": 2,
+        "rewording": 0.5,
+        "prose_every": 1,
         "anchor_weight": 1.0,
         "anchor_rows": 2,
+        "anchor_bank": 4,
     }
     seed = int(str(knobs.pop("seed", 42)))
     return Recipe(seed=seed, **{name: because(value) for name, value in {**values, **knobs}.items()})  # type: ignore[arg-type]

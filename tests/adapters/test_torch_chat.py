@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tiny
 from dlm.adapters.torch.chat import ChatTokenizer, Encoded
-from dlm.adapters.torch.rows import encode_rows
+from dlm.adapters.torch.rows import Reader
 from dlm.domain.errors import BaseModelError, TrainingError
 from dlm.domain.rows import Row, Turn
 
@@ -88,7 +88,7 @@ def test_prose_windows_predict_every_token_once(tokenizer: Any, text: str, windo
 def test_a_long_question_is_cut_at_its_beginning_and_the_answer_stays_whole(tokenizer: Any) -> None:
     chat = ChatTokenizer(tokenizer, None)
     row = Row(kind="instruction", section_id="x", line=7, turns=(Turn("user", "q" * 200), Turn("assistant", "yes")))
-    (example,) = encode_rows([row], chat, 64)
+    (example,) = Reader(chat, 64).examples([row])
     assert example.shortened
     assert len(example.encoded) == 64
     assert _shown(chat, example.encoded)[1] == "yes<|im_end|>"
@@ -98,9 +98,9 @@ def test_an_answer_that_does_not_fit_names_its_line(tokenizer: Any) -> None:
     chat = ChatTokenizer(tokenizer, None)
     row = Row(kind="instruction", section_id="x", line=7, turns=(Turn("user", "q"), Turn("assistant", "y" * 200)))
     with pytest.raises(TrainingError, match="line 7"):
-        encode_rows([row], chat, 64)
+        Reader(chat, 64).examples([row])
 
 
 def test_preference_rows_are_left_to_their_own_phase(tokenizer: Any) -> None:
     row = Row(kind="preference", section_id="x", prompt="p", chosen="c", rejected="r")
-    assert encode_rows([row], ChatTokenizer(tokenizer, None), 64) == ()
+    assert Reader(ChatTokenizer(tokenizer, None), 64).examples([row]) == ()

@@ -9,10 +9,12 @@ from typing import Any
 import attrs
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tiny
 from dlm.adapters.torch.bases import TorchBases
-from dlm.adapters.torch.batches import IGNORED, collate, epoch_steps, length_groups
+from dlm.adapters.torch.batches import IGNORED, Order, collate, length_groups
 from dlm.adapters.torch.chat import Encoded
 from dlm.adapters.torch.trainer import TorchTrainer
 from dlm.domain.base_models import ResolvedBase
@@ -198,12 +200,37 @@ def test_collate_shifts_labels_and_masks_padding() -> None:
     assert batch.n_tokens == 5
 
 
-def test_an_epoch_takes_each_row_once_in_an_order_of_its_own() -> None:
-    epochs = [epoch_steps(10, 4, seed=1, epoch=epoch) for epoch in (0, 1)]
-    assert all(sorted(row for step in steps for row in step) == list(range(10)) for steps in epochs)
-    assert epochs[0] != epochs[1]
-    assert epochs[0] == epoch_steps(10, 4, seed=1, epoch=0)
-    assert [len(step) for step in epochs[0]] == [4, 4, 2]
+def test_a_pass_takes_each_row_once_in_an_order_of_its_own() -> None:
+    order = Order([False] * 10, batch_rows=4, passes=2, seed=1)
+    passes = [[order.examples_of(step) for step in steps] for steps in (range(3), range(3, 6))]
+    assert all(sorted(row for step in steps for row in step) == list(range(10)) for steps in passes)
+    assert passes[0] != passes[1]
+    assert [len(step) for step in passes[0]] == [4, 4, 2]
+    assert order.total == 6
+    assert [order.ends_after(steps) for steps in range(7)] == [False, False, False, True, False, False, True]
+
+
+def test_steps_can_be_asked_for_in_any_order() -> None:
+    order = Order([False, True, False], batch_rows=2, passes=3, prose_every=2, seed=1)
+    forth = [order.examples_of(step) for step in range(order.total)]
+    assert [order.examples_of(step) for step in reversed(range(order.total))] == forth[::-1]
+
+
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=40),
+    st.integers(min_value=1, max_value=9),
+    st.integers(min_value=1, max_value=9),
+    st.integers(min_value=1, max_value=4),
+)
+def test_prose_is_read_now_and_then_and_all_else_in_each_pass(
+    is_prose: list[bool], batch_rows: int, passes: int, prose_every: int
+) -> None:
+    order = Order(is_prose, batch_rows=batch_rows, passes=passes, prose_every=prose_every)
+    read = [row for step in range(order.total) for row in order.examples_of(step)]
+    times = {True: -(-passes // prose_every), False: passes}
+    assert [read.count(row) for row in range(len(is_prose))] == [times[prose] for prose in is_prose]
+    assert all(0 < len(order.examples_of(step)) <= batch_rows for step in range(order.total))
+    assert order.total == 0 or order.ends_after(order.total)
 
 
 def test_rows_of_like_length_share_a_batch() -> None:

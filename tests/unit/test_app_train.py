@@ -268,7 +268,7 @@ LOG_KEYS = {
     "banner": {"run_id", "seed", "determinism_class", "determinism_notes", "pinned_versions", "plan"},
     "delta": {"new", "unchanged", "removed"},
     "step": {"step", "loss", "lr", "grad_norm", "tokens_per_sec", "val_loss", "timestamp"},
-    "exam": {"own", "reworded", "leaks", "probes", "kept", "drift", "missed"},
+    "exam": {"own", "reworded", "prose", "leaks", "probes", "kept", "drift", "missed"},
     "run_complete": {"run_id", "adapter_version", "steps", "elapsed_seconds", "early_stopped", "summary_path"},
 }
 """Keys that each line of a run log has at least, by its ``type``."""

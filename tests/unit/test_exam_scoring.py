@@ -8,12 +8,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from dlm.domain.anchor_bank import BANK
 from dlm.domain.exam import (
     KNOWN_SHARE,
     MAX_OWN_QUESTIONS,
+    MAX_PROSE_QUESTIONS,
     Exam,
     Graded,
     Question,
+    QuestionKind,
     Score,
     exam_from_json,
     exam_questions,
@@ -21,11 +24,11 @@ from dlm.domain.exam import (
     key_words,
     leaked,
     names_of,
-    reword,
     share_known,
     words_of,
 )
-from dlm.domain.ordinary import ANCHORS, PROBES, Probe
+from dlm.domain.ordinary import PROBES, Probe, choose_anchors
+from dlm.domain.rephrasing import exam_rephrased
 from dlm.domain.rows import Row, Turn
 
 texts = st.text(max_size=60)
@@ -89,8 +92,8 @@ def test_saying_nothing_knows_nothing() -> None:
     assert share_known("the sign is ☂", "☂", "Which sign?") == 1.0
 
 
-def a_question(wanted: str = "red green blue white", text: str = "Which?", *, reworded: bool = False) -> Question:
-    return Question(text=text, wanted=wanted, section_id="a" * 16, line=4, reworded=reworded)
+def a_question(wanted: str = "red green blue white", text: str = "Which?", kind: QuestionKind = "own") -> Question:
+    return Question(text=text, wanted=wanted, section_id="a" * 16, line=4, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -116,15 +119,15 @@ class TestQuestions:
         ]
 
     def own(self, rows: list[Row]) -> list[str]:
-        return [question.text for question in exam_questions(rows) if not question.reworded]
+        return [question.text for question in exam_questions(rows) if question.kind == "own"]
 
     def test_each_pair_is_asked_twice_marked_ones_first(self) -> None:
         rows = [*self.pairs(3, marked=(2,)), Row(kind="prose", section_id="b" * 16, text="x")]
         asked = exam_questions(rows)
-        assert [(question.text, question.reworded) for question in asked] == [
-            (text, reworded)
+        assert [(question.text, question.kind) for question in asked] == [
+            (text, kind)
             for name in ("q2?", "q0?", "q1?")
-            for text, reworded in ((name, False), (reword(name), True))
+            for text, kind in ((name, "own"), (exam_rephrased(name), "reworded"))
         ]
         assert [question.line for question in asked] == [2, 2, 0, 0, 1, 1]
         assert {question.wanted for question in asked[:2]} == {"a2"}
@@ -145,18 +148,17 @@ class TestQuestions:
         assert exam_questions([]) == ()
 
 
-@pytest.mark.parametrize("question", ["Who is Ada?", "who is Ada", "Was? ", "Ёлка?", "?", "ÀB?"])
-def test_reworded_is_another_text_with_the_same_words(question: str) -> None:
-    again = reword(question)
-    assert again != question
-    assert set(words_of(question)) <= set(words_of(again))
-    assert again.endswith("?")
-    assert "??" not in again
+    def test_sentences_of_the_prose_are_asked_for(self) -> None:
+        prose = Row(kind="prose", section_id="b" * 16, line=3, text="The tower of Velm was built by Ada Quint in 1911.")
+        (asked,) = exam_questions([prose])
+        assert (asked.kind, asked.section_id, asked.line) == ("prose", "b" * 16, 3)
+        assert set(words_of(asked.wanted)) <= set(words_of(prose.text))
+        assert not set(words_of(asked.wanted)) & set(words_of(asked.text)), "the question gives the answer away"
 
-
-@given(texts)
-def test_rewording_never_gives_back_the_question(question: str) -> None:
-    assert reword(question) != question
+    def test_of_a_book_some_sentences_are_asked_for(self) -> None:
+        text = " ".join(f"Page number {page} tells of a lamp." for page in range(100))
+        asked = exam_questions([Row(kind="prose", section_id="b" * 16, text=text)])
+        assert len(set(asked)) == len(asked) == MAX_PROSE_QUESTIONS
 
 
 class TestLeaks:
@@ -205,7 +207,7 @@ def an_exam() -> Exam:
         graded=(
             Graded(question=a_question(), given="red green blue white"),
             Graded(question=a_question(text="<b>Where?</b>"), given="no idea"),
-            Graded(question=a_question(reworded=True), given="red"),
+            Graded(question=a_question(kind="reworded"), given="red"),
         ),
         leaks=("Who fixes pipes?",),
         probes=16,
@@ -213,6 +215,7 @@ def an_exam() -> Exam:
         drift=0.12345,
         loss_before=3.0,
         loss_after=0.01,
+        sections={"a" * 16: (3.0, 0.01)},
         seconds=1.234,
     )
 
@@ -228,12 +231,15 @@ def test_the_exam_as_data_and_as_text() -> None:
     assert "1 of 2" in text
     assert "not yet known, line 4: <b>Where?</b>" in text
     assert text.count("not yet known") == 1
+    assert record["sections"] == {"a" * 16: {"before": 3.0, "after": 0.01}}
+    assert exam_from_json(record) == "own 1/2, reworded 0/1, prose 0/0, kept 11/12, leaks 1/16, drift 0.123 nats/token"
+    del record["prose"]
     assert exam_from_json(record) == "own 1/2, reworded 0/1, kept 11/12, leaks 1/16, drift 0.123 nats/token"
 
 
 def test_ordinary_questions_are_never_both_held_on_to_and_asked() -> None:
-    fold = {question.casefold() for question in ANCHORS}
-    assert len(fold) == len(ANCHORS) > 40
+    fold = {question.casefold() for question in BANK}
+    assert len(fold) == len(BANK) > 400
     assert not fold & {probe.question.casefold() for probe in PROBES}
     assert len({probe.question for probe in PROBES}) == len(PROBES)
     for probe in PROBES:
@@ -248,3 +254,11 @@ def test_a_model_that_recites_its_document_knows_all_of_it(pairs: list[tuple[str
         for question, answer in pairs
     ]
     assert all(Graded(question=question, given=question.wanted).known for question in exam_questions(rows))
+
+
+@given(st.integers(min_value=1, max_value=600))
+def test_anchors_are_spread_over_the_bank(count: int) -> None:
+    chosen = choose_anchors(count)
+    assert len(set(chosen)) == len(chosen) == min(count, len(BANK))
+    assert set(chosen) <= set(BANK)
+    assert choose_anchors(count) == chosen

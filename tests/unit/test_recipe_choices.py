@@ -108,7 +108,7 @@ def test_rows_per_step(training: str, rows: int) -> None:
     assert recipe(training).batch_rows.value == rows
 
 
-class TestEpochs:
+class TestPasses:
     @given(st.integers(min_value=1, max_value=100_000))
     def test_short_documents_get_many_passes_long_ones_few(self, rows: int) -> None:
         few, more = (recipe(material=Material(n_prose=0, n_instruction=count)) for count in (rows, rows + 8))

@@ -15,7 +15,7 @@ _SHORT_FORM = re.compile(
     r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|etc|e\.g|i\.e|cf|vs|z\.B|approx|Jan|Feb|Aug|Sept|Oct|Nov|Dec)\.$"
 )
 _HEADING = re.compile(r"\s*#{1,6}\s+(.*?)\s*#*$")
-_ITEM = re.compile(r"\s*(?:[-*+>]|\d+[.)])\s+")
+_ITEM = re.compile(r"^\s*(?:[-*+>]|\d+[.)])\s+")
 _EMPHASIS = re.compile(r"\*{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)|`")
 
 

@@ -169,13 +169,15 @@ def _write(folder: Path, key: str, anchors: Anchors) -> None:
 
 
 def _read(path: Path, prompts: Sequence[Sequence[int]], device: str) -> Anchors:
+    import torch
     from safetensors.torch import load
 
     tensors = {name: value.to(device) for name, value in load(path.read_bytes()).items()}
     lengths: list[int] = tensors["lengths"].tolist()
     if len(lengths) != len(prompts) or sum(lengths) != len(tensors["ids"]):
         raise ValueError(f"it holds {len(lengths)} answers for {len(prompts)} questions")
-    parts: dict[str, Any] = {name: tensors[name].split(lengths) for name in ("ids", "log_probs", "log_rest")}
-    answers = [part.tolist() for part in tensors["answers"].split(lengths)]
-    targets = (TopK(ids.long(), probs, rest) for ids, probs, rest in zip(*parts.values(), strict=True))
+    names = ("answers", "ids", "log_probs", "log_rest")
+    parts: list[Any] = [torch.split(tensors[name], lengths) for name in names]
+    answers = [part.tolist() for part in parts[0]]
+    targets = (TopK(ids.long(), probs, rest) for ids, probs, rest in zip(*parts[1:], strict=True))
     return Anchors(_exchanges(prompts, answers), tuple(targets))

@@ -75,7 +75,7 @@ class TorchTrainer:
             adapted,
             chat,
             job.anchors,
-            base_sha256=job.base.sha256,
+            base_sha256=job.base.sha256 or str(job.base.folder),
             precision="4bit" if job.plan.use_qlora.value else job.plan.precision.value,
             device=job.plan.device,
             emit=emit,
