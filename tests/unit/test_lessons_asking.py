@@ -33,7 +33,7 @@ class TestRephrasing:
     def test_it_gives_some_text_and_the_same_for_the_same_draw(self, question: str, seed: int) -> None:
         forms = [rephrased(question, random.Random(seed)) for _ in range(2)]
         assert forms[0] == forms[1]
-        assert forms[0].strip() or not question.strip(" ?!.¿¡")
+        assert forms[0].strip() or not question.strip().strip(" ?!.¿¡")
 
     @pytest.mark.parametrize("question", QUESTIONS)
     def test_there_are_many_forms(self, question: str) -> None:
@@ -82,7 +82,7 @@ class TestStatements:
         assert list(statements(text)) == [
             Statement("It was built by Dr. Hale in 1911.", "The *old* mill", ""),
             Statement("She kept bees, e.g. on the roof!", "The *old* mill", "It was built by Dr. Hale in 1911."),
-            Statement("one item of a list", "The *old* mill", ""),
+            Statement("one item of a list", "The *old* mill", "She kept bees, e.g. on the roof!"),
         ]
 
     @given(texts)
