@@ -72,9 +72,9 @@ def question_about(statement: Statement, draw: random.Random) -> str:
     """Draw a question that the statement answers."""
     blank = _blank(_WORD.findall(statement.text), draw)
     asking, kind = _asking(blank, draw), draw.random()
-    if kind < 0.35:
+    if kind < 0.55:
         text = f"{asking} {_inverted(blank)}"
-    elif kind < 0.75:
+    elif kind < 0.8:
         text = f"{asking} {_some(blank, draw)}"
     elif kind < 0.9:
         text = f"{_some(blank, draw)} {draw.choice(('', asking.lower()))}"

@@ -127,5 +127,5 @@ def _small(plain: str) -> str:
 
 _Shape = Callable[[str, str, random.Random], str]
 _SHAPES: Sequence[_Shape] = (_as_it_is, _framed, _key_words, _shortened, _end_first)
-_WEIGHTS = (3, 3, 2, 1, 1)
+_WEIGHTS = (3, 3, 3, 1, 1)
 """How often each shape is drawn: whole questions more often than fragments."""
