@@ -25,6 +25,7 @@ from dlm.domain.errors import (
     UsageError,
 )
 from dlm.domain.events import DeltaFound, ExamFinished, Note, RunFinished, RunStarted, StepDone
+from dlm.domain.lessons import statement_rows
 from dlm.testing.generators import FakeGenerator
 from dlm.testing.hardware import SERVER, FakeHardware
 from dlm.testing.trainers import FakeTrainer
@@ -214,7 +215,8 @@ class TestSuccess:
         scene.train(document)
         (job,) = scene.trainer.jobs
         assert job.system_prompt == "You are brief."
-        assert job.train_rows == document.rows()
+        assert job.train_rows == (*document.rows(), *statement_rows(document.rows()))
+        assert any(row.statement for row in job.train_rows), "the prose is asked for, too"
         assert (job.recipe.seed, job.recipe.learning_rate.value) == (5, 0.5)
         assert job.anchors
         assert scene.generator.loads[-1]["system_prompt"] == "You are brief."
@@ -590,7 +592,8 @@ class TestExam:
         lines = BODY.splitlines()
         first_line = 6  # the header of the document in these tests
         for missed in exam.to_json()["missed"]:
-            assert lines[missed["line"] - first_line].startswith("### Q")
+            is_prose = missed["kind"] == "prose"
+            assert lines[missed["line"] - first_line].startswith("# " if is_prose else "### Q")
 
 
 class TestObservers:

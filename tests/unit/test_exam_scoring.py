@@ -147,7 +147,6 @@ class TestQuestions:
     def test_none(self) -> None:
         assert exam_questions([]) == ()
 
-
     def test_sentences_of_the_prose_are_asked_for(self) -> None:
         prose = Row(kind="prose", section_id="b" * 16, line=3, text="The tower of Velm was built by Ada Quint in 1911.")
         (asked,) = exam_questions([prose])

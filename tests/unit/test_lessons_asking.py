@@ -111,7 +111,9 @@ class TestStatements:
         assert asked not in {question_about(statement, random.Random(seed)) for seed in range(300)}
 
 
-PROSE = Row(kind="prose", section_id="b" * 16, line=3, text="The tide turns at nine. A bell tells it to the whole town.")
+PROSE = Row(
+    kind="prose", section_id="b" * 16, line=3, text="The tide turns at nine. A bell tells it to the whole town."
+)
 PAIR = Row(
     kind="instruction", section_id="a" * 16, turns=(Turn("user", "Who rings the bell?"), Turn("assistant", "Ada Hale."))
 )

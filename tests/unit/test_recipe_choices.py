@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dlm.domain.choice import Choice
 from dlm.domain.errors import ConfigError
-from dlm.domain.recipe import SET, Material, choose_recipe, held_out_fraction, recipe_json
+from dlm.domain.recipe import MAX_PASSES, MIN_PASSES, SET, Material, choose_recipe, held_out_fraction, recipe_json
 from dlm.domain.training import Recipe
 from dlm.testing.registries import tiny_base
 from run_cases import a_document
@@ -37,6 +37,9 @@ EXPLICIT: dict[str, tuple[str, Any]] = {
     "lr_scheduler": ("linear", "linear"),
     "warmup_ratio": ("0.4", 0.4),
 }
+CHOSEN_HERE = {
+    "stop_loss", "batch_rows", "rewording", "prose_every", "anchor_weight", "anchor_rows", "anchor_bank"
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("knob", EXPLICIT)
@@ -49,8 +52,7 @@ def test_what_the_document_sets_wins(knob: str) -> None:
 def test_every_knob_of_the_document_has_its_line_above() -> None:
     """A knob added to the recipe has to be added to the test of obedience."""
     knobs = {field.name for field in attrs.fields(Recipe)}
-    chosen_here = {"stop_loss", "batch_rows", "anchor_weight", "anchor_rows", "seed"}
-    assert knobs - chosen_here == set(EXPLICIT)
+    assert knobs - CHOSEN_HERE - {"seed"} == set(EXPLICIT)
 
 
 def test_all_at_once() -> None:
@@ -75,7 +77,7 @@ def test_even_the_default_counts_when_it_is_written_down(knob: str) -> None:
 def test_every_choice_has_a_reason(training: str, material: Material, params: int) -> None:
     chosen = recipe(training, material, params=params)
     reasons = [item.reason for item in attrs.asdict(chosen, recurse=False).values() if isinstance(item, Choice)]
-    assert len(reasons) == len(EXPLICIT) + 4
+    assert len(reasons) == len(EXPLICIT) + len(CHOSEN_HERE)
     assert all(reason.strip() for reason in reasons)
 
 
@@ -112,17 +114,40 @@ class TestPasses:
     @given(st.integers(min_value=1, max_value=100_000))
     def test_short_documents_get_many_passes_long_ones_few(self, rows: int) -> None:
         few, more = (recipe(material=Material(n_prose=0, n_instruction=count)) for count in (rows, rows + 8))
-        assert 3 <= more.num_epochs.value <= few.num_epochs.value <= 40
+        assert MIN_PASSES <= more.num_epochs.value <= few.num_epochs.value <= MAX_PASSES
 
     def test_set_epochs_are_all_trained(self) -> None:
         assert recipe().stop_loss.value is not None
         assert recipe("num_epochs: 3").stop_loss.value is None
 
-    def test_the_number_of_steps_stays_near_the_target(self) -> None:
-        for rows in (50, 200, 600):
-            chosen = recipe(material=Material(n_prose=0, n_instruction=rows))
-            steps = chosen.num_epochs.value * -(-rows // 8)
-            assert 200 <= steps <= 320, rows
+    def test_sentences_count_as_questions_do(self) -> None:
+        pairs, both = (recipe(material=Material(n_prose=1, n_instruction=10, n_statements=count)) for count in (0, 500))
+        assert both.num_epochs.value < pairs.num_epochs.value
+
+    def test_a_thousand_questions_take_less_than_twenty_times_as_long_as_ten(self) -> None:
+        """Time grows more slowly than the document."""
+        ten, thousand = (
+            recipe(material=Material(n_prose=0, n_instruction=rows)).num_epochs.value * rows for rows in (10, 1000)
+        )
+        assert thousand < 40 * ten
+
+
+class TestRetention:
+    def test_it_can_be_set_and_turned_off(self) -> None:
+        assert recipe("retention: 0.25").anchor_weight == Choice(0.25, SET)
+        assert recipe("retention: 0").anchor_weight == Choice(0.0, SET)
+        assert recipe("retention: 0").step_rows == recipe().batch_rows.value
+        assert recipe("retention: auto").anchor_weight == recipe().anchor_weight
+
+    def test_it_is_on_when_nothing_is_said(self) -> None:
+        chosen = recipe()
+        assert chosen.anchor_weight.value > 0
+        assert chosen.step_rows == chosen.batch_rows.value + chosen.anchor_rows.value
+
+
+def test_prose_is_read_as_it_stands_in_each_pass_only_when_nothing_in_it_can_be_asked_for() -> None:
+    assert recipe(material=Material(n_prose=1, n_instruction=0)).prose_every.value == 1
+    assert recipe(material=Material(n_prose=1, n_instruction=0, n_statements=5)).prose_every.value > 1
 
 
 def test_rank_and_strength_go_together() -> None:

@@ -167,7 +167,12 @@ class Exam:
             "loss_after": self.loss_after,
             "sections": {name: {"before": before, "after": after} for name, (before, after) in self.sections.items()},
             "missed": [
-                {"kind": graded.question.kind, "line": graded.question.line, "question": graded.question.text, "given": graded.given}
+                {
+                    "kind": graded.question.kind,
+                    "line": graded.question.line,
+                    "question": graded.question.text,
+                    "given": graded.given,
+                }
                 for graded in self.graded
                 if not graded.known
             ],
@@ -270,7 +275,4 @@ _SCORES = ("own", "reworded", "prose", "kept")
 def exam_from_json(record: Mapping[str, Any]) -> str:
     """Give one line from a stored record, for ``show``."""
     scores = ", ".join(f"{key} {score['right']}/{score['asked']}" for key in _SCORES if (score := record.get(key)))
-    return (
-        f"{scores}, leaks {record['leaks']}/{record['probes']}, "
-        f"drift {record['drift']:.3f} nats/token"
-    )
+    return f"{scores}, leaks {record['leaks']}/{record['probes']}, drift {record['drift']:.3f} nats/token"

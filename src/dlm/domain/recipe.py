@@ -146,9 +146,7 @@ def _stop_loss(knob: _Knobs) -> Choice[float | None]:
 def _prose_every(material: Material) -> Choice[int]:
     if not material.n_asked:
         return Choice(1, "there is only prose, and nothing in it to ask for")
-    return Choice(
-        PROSE_EVERY, "its sentences are asked for in each pass; reading all of it takes longer"
-    )
+    return Choice(PROSE_EVERY, "its sentences are asked for in each pass; reading all of it takes longer")
 
 
 def _anchor_weight(frontmatter: Frontmatter) -> Choice[float]:
