@@ -46,7 +46,7 @@ EVAL_PATIENCE = 3
 """Evaluations without improvement after which a run stops early."""
 
 HOLES_EVERY = 8
-"""Steps between two times at which unused memory goes back to the system; it costs 2 % of their time."""
+"""Steps between two times at which unused memory goes back to the system; an estimated 2 % of their time."""
 
 LOSS_ROWS = 256
 """Rows over which final losses are measured: the mean over 256 rows of a document is within a few hundredths of that
