@@ -53,6 +53,7 @@ def test_defaults_are_those_of_the_format() -> None:
         "lr_scheduler": "cosine",
         "warmup_ratio": 0.1,
         "precision": None,
+        "retention": "auto",
         "seed": 42,
         "preference": {
             "enabled": None,

@@ -299,7 +299,12 @@ class _Run:
             message = f"the adapter is saved, but the exam failed: {exc}"
             self.log.emit(Note(subject="exam", message=message, severity="warning"))
             return None
-        exam = attrs.evolve(exam, loss_before=outcome.first_train_loss, loss_after=outcome.train_losses.get("all"))
+        exam = attrs.evolve(
+            exam,
+            loss_before=outcome.first_train_loss,
+            loss_after=outcome.train_losses.get("all"),
+            sections=outcome.section_losses,
+        )
         self.log.emit(ExamFinished(exam=exam.to_json()))
         return exam
 
@@ -317,6 +322,7 @@ class _Run:
             final_train_loss=outcome.train_losses.get("all", outcome.final_train_loss),
             final_val_loss=outcome.val_losses.get("all"),
             seconds=(ended - self.started).total_seconds(),
+            anchor_seconds=outcome.anchor_seconds,
             peak_memory_mb=outcome.peak_memory_mb,
             determinism_class=strength,
             exam=exam,

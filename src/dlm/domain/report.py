@@ -27,6 +27,7 @@ class RunReport:
     Args:
         status: ``nothing-to-do`` when there was nothing to train; then only ``message`` says more.
         curve: every optimiser step of this run.
+        anchor_seconds: part of the time that went into holding on to ordinary answers (``training.retention``).
         final_train_loss, final_val_loss: nats per supervised token over the whole document, after training.
     """
 
@@ -43,6 +44,7 @@ class RunReport:
     final_train_loss: float | None = None
     final_val_loss: float | None = None
     seconds: float = 0.0
+    anchor_seconds: float = 0.0
     peak_memory_mb: int | None = None
     determinism_class: str = ""
     exam: Exam | None = None
@@ -78,6 +80,8 @@ class RunReport:
         if self.status == "nothing-to-do":
             return f"nothing to do: {self.message}"
         head = f"v{self.adapter_version:04d} after {self.steps} steps ({self.stopped}), {self.seconds:.0f} s"
+        if self.anchor_seconds:
+            head += f", {self.anchor_seconds:.0f} s of it to keep ordinary answers"
         return f"{head}\n{self.exam}" if self.exam else head
 
     def _repr_html_(self) -> str:

@@ -93,6 +93,8 @@ class TrainingOutcome:
         tokens: supervised and context tokens processed in this run.
         val_losses: validation loss by part: ``all``, ``prose``, ``instruction``; absent when the part is empty.
         train_losses: the same over the training rows after training.
+        section_losses: loss before and after this run by section id, over at most as many rows as ``train_losses``.
+        anchor_seconds: what holding on to ordinary answers took.
         peak_memory_mb: of the process or device during training.
     """
 
@@ -104,6 +106,7 @@ class TrainingOutcome:
     seconds: float
     val_losses: Mapping[str, float] = attrs.field(factory=dict)
     train_losses: Mapping[str, float] = attrs.field(factory=dict)
+    section_losses: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
     peak_memory_mb: int | None = None
     trainable_params: int = 0
     anchor_seconds: float = 0.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,9 +21,9 @@ from dlm.adapters.torch.loss import (
     head_of,
     hidden_states,
     packed_hidden_states,
+    position_losses,
     summed_cross_entropy,
     summed_divergence,
-    summed_loss,
 )
 from dlm.adapters.torch.memory import peak_memory_mb
 from dlm.adapters.torch.packable import why_not_packed
@@ -142,6 +143,7 @@ class Loop:
         if self.why_padded:
             emit(Note(subject="train", message=f"rows are padded: {self.why_padded}"))
         reason = self._why_stop(stop)
+        before = self._section_losses() if reason is None else {}
         self.adapted.train()
         while reason is None:
             loss = self._step(emit)
@@ -161,6 +163,7 @@ class Loop:
             seconds=time.monotonic() - started,
             val_losses=self._losses(self.held) if loss is not None else {},
             train_losses=self._losses(self.examples) if loss is not None else {},
+            section_losses=self._compared(before) if loss is not None else {},
             peak_memory_mb=peak_memory_mb(self.job.plan.device),
             trainable_params=sum(parameter.numel() for parameter in self.parameters),
             anchor_seconds=self.anchor_seconds,
@@ -313,29 +316,45 @@ class Loop:
         return "early-stopped" if counters.bad_evals >= EVAL_PATIENCE else None
 
     def _losses(self, examples: Sequence[Example]) -> dict[str, float]:
-        """Give the mean loss over examples, in all and by part; empty parts are left out. Of many examples an evenly
-        spread choice of ``LOSS_ROWS`` is taken."""
+        """Give the mean loss over examples, in all, by part and by section; empty parts are left out."""
+        return self._means(examples, lambda example: ("all", example.part))
+
+    def _section_losses(self) -> dict[str, float]:
+        """Give the mean loss of each section that is trained on."""
+        return self._means(self.examples, lambda example: (example.row.section_id,))
+
+    def _means(self, examples: Sequence[Example], keys_of: Callable[[Example], Sequence[str]]) -> dict[str, float]:
+        """Average the loss per token of what the document itself says, questions made from it left out, over each key.
+        Of many examples an evenly spread choice of ``LOSS_ROWS`` is taken."""
         import torch
 
+        chosen = _spread([example for example in examples if example.row.statement is None], LOSS_ROWS)
         sums: dict[str, list[float]] = {}
         was_training = self.adapted.training
         self.adapted.eval()
-        chosen = _spread(examples, LOSS_ROWS)
         with torch.no_grad():
-            for name in dict.fromkeys(example.part for example in chosen):
-                rows = [example.encoded for example in chosen if example.part == name]
-                parts = [self._loss_over([rows[i] for i in group]) for group in self._micro_batches(rows)]
-                for key in ("all", name):
-                    pair = sums.setdefault(key, [0.0, 0.0])
-                    pair[0] += sum(loss for loss, _ in parts)
-                    pair[1] += sum(count for _, count in parts)
+            for group in self._micro_batches([example.encoded for example in chosen]):
+                members = [chosen[index] for index in group]
+                losses = self._row_losses([example.encoded for example in members])
+                for example, (loss, count) in zip(members, losses, strict=True):
+                    for key in keys_of(example):
+                        pair = sums.setdefault(key, [0.0, 0.0])
+                        pair[0] += loss
+                        pair[1] += count
         self.adapted.train(was_training)
-        return {part: loss / count for part, (loss, count) in sums.items()}
+        return {key: loss / count for key, (loss, count) in sums.items()}
 
-    def _loss_over(self, rows: Sequence[Encoded]) -> tuple[float, int]:
-        """Give the summed loss over some rows and the number of its positions."""
+    def _compared(self, before: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """Give each section's loss before this run and now."""
+        return {section: (before[section], after) for section, after in self._section_losses().items()}
+
+    def _row_losses(self, rows: Sequence[Encoded]) -> list[tuple[float, int]]:
+        """Give the summed loss of each row and the number of its supervised positions."""
         hidden, targets = self._supervised(rows)
-        return float(summed_loss(hidden, self.head, summed_cross_entropy(targets))), len(targets)
+        counts = [sum(row.supervised) for row in rows]
+        ends = list(accumulate(counts))
+        losses = position_losses(hidden, self.head, targets)
+        return [(float(losses[end - count : end].sum()), count) for end, count in zip(ends, counts, strict=True)]
 
 
 def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:

@@ -145,15 +145,17 @@ def _bare_backward(
     return total, gradient
 
 
-def summed_loss(
-    hidden: torch.Tensor, head: Head, loss_of: Callable[[torch.Tensor, slice], torch.Tensor]
-) -> torch.Tensor:
-    """Sum a per-position loss over ``hidden``, logits of ``FEW × 4`` positions at a time; no gradient."""
+def position_losses(hidden: torch.Tensor, head: Head, targets: torch.Tensor) -> torch.Tensor:
+    """Give ``−log p(target)`` in nats at each position, fp32 ``(positions,)``; logits of a few positions at a time, no
+    gradient."""
     import torch
 
     with torch.no_grad():
-        parts = [loss_of(head(hidden[part]), part) for part in chunks(hidden.shape[0], 4 * FEW)]
-    return torch.stack(parts).sum()
+        parts = [
+            torch.nn.functional.cross_entropy(head(hidden[part]), targets[part], reduction="none")
+            for part in chunks(hidden.shape[0], 4 * FEW)
+        ]
+    return torch.cat(parts)
 
 
 Slope = Callable[["torch.Tensor", slice], "tuple[torch.Tensor, torch.Tensor]"]

@@ -61,8 +61,10 @@ class TorchTrainer:
             examples = _examples(job, reader, emit)
             adapted = _adapter(job, base)
             try:
+                began = time.monotonic()
                 anchors = self._anchors_for(job, adapted, chat, emit)
                 run = _Run(job, base, adapted, reader, examples, anchors, record)
+                run.loop.anchor_seconds = time.monotonic() - began if job.anchors else 0.0
                 with quick_cpu(job.plan.device), fused_layers(adapted, job.plan.device):
                     return run.go(into, checkpoints, emit, stop)
             finally:
