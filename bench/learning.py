@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "home"
+        home = (args.home or Path(folder)) / "home"
         for shape in args.documents:
             for seed in args.seeds:
                 row = measure(Case.load(args.set, shape), seed, Workspace(home), args)
@@ -110,6 +110,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--documents", nargs="+", choices=SHAPES, default=SHAPES)
     parser.add_argument("--settings", nargs="*", default=[], metavar="KEY=JSON", help="keys under training to set")
+    parser.add_argument("--home", type=Path, help="folder to keep for another run: the base stays unpacked")
     parser.add_argument("--json", type=Path, help="where to write the figures of every training")
     return parser.parse_args(argv)
 

@@ -93,7 +93,7 @@ def test_saying_nothing_knows_nothing() -> None:
 
 
 def a_question(wanted: str = "red green blue white", text: str = "Which?", kind: QuestionKind = "own") -> Question:
-    return Question(text=text, wanted=wanted, section_id="a" * 16, line=4, kind=kind)
+    return Question(text=text, wanted=wanted, section_id="a" * 16, line=4, kind=kind, room=4)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def a_step(number: int, loss: float) -> StepDone:
 
 
 def an_exam(question: str = "Who?") -> Exam:
-    asked = Question(text=question, wanted="Ada", section_id="a" * 16, line=7, kind="own")
+    asked = Question(text=question, wanted="Ada", section_id="a" * 16, line=7, kind="own", room=1)
     return Exam(graded=(Graded(question=asked, given="nobody"),), leaks=(), probes=16, kept=Score(12, 12), drift=0.05)
 
 

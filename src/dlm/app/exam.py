@@ -22,8 +22,8 @@ from dlm.ports.hardware import HardwareProbe
 from dlm.ports.registry import RegistryPort
 from dlm.ports.store import StorePort
 
-ANSWER_MARGIN = 1.5
-"""Room for an answer to run on, as a multiple of the longest wanted answer's words; two tokens a word are usual."""
+TOKENS_PER_WORD = 2
+"""Room for an answer: English takes 1.3 tokens a word, names and code more."""
 
 
 def exam(
@@ -91,8 +91,7 @@ def examine(
 def _grade(model: LoadedModel, questions: Sequence[Question]) -> tuple[Graded, ...]:
     if not questions:
         return ()
-    longest = max(len(question.wanted.split()) for question in questions)
-    budget = min(256, 16 + int(longest * 2 * ANSWER_MARGIN))
+    budget = min(256, 12 + TOKENS_PER_WORD * max(question.room for question in questions))
     answers = model.answer_all(_alone([question.text for question in questions]), max_new_tokens=budget)
     return tuple(Graded(question=q, given=answer) for q, answer in zip(questions, answers, strict=True))
 

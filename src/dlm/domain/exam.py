@@ -69,6 +69,7 @@ class Question:
             sentence of the prose, asked for in a form that was not trained).
         wanted: the pair's answer, or the words that the question leaves out of the sentence.
         line: where the pair or the section stands in the file.
+        room: words that a whole answer has.
     """
 
     text: str
@@ -76,6 +77,7 @@ class Question:
     section_id: str
     line: int
     kind: QuestionKind
+    room: int
 
 
 @attrs.frozen(kw_only=True)
@@ -204,7 +206,14 @@ def exam_questions(rows: Sequence[Row]) -> tuple[Question, ...]:
     chosen = [*marked[:MAX_OWN_QUESTIONS], *others]
     forms: tuple[tuple[QuestionKind, Callable[[str], str]], ...] = (("own", str), ("reworded", exam_rephrased))
     asked = tuple(
-        Question(text=form(row.question), wanted=row.answer, section_id=row.section_id, line=row.line, kind=kind)
+        Question(
+            text=form(row.question),
+            wanted=row.answer,
+            section_id=row.section_id,
+            line=row.line,
+            kind=kind,
+            room=len(row.answer.split()),
+        )
         for row in chosen
         for kind, form in forms
     )
@@ -215,7 +224,8 @@ def _prose_questions(rows: Sequence[Row]) -> Iterator[Question]:
     sentences = [(row, statement) for row in rows if row.kind == "prose" for statement in statements(row.text)]
     for row, statement in _spread(sentences, MAX_PROSE_QUESTIONS):
         text, wanted = exam_question_about(statement)
-        yield Question(text=text, wanted=wanted, section_id=row.section_id, line=row.line, kind="prose")
+        room = len(statement.text.split())
+        yield Question(text=text, wanted=wanted, section_id=row.section_id, line=row.line, kind="prose", room=room)
 
 
 def _spread(rows: Sequence[T], limit: int) -> list[T]:

@@ -44,6 +44,14 @@ def turns_in_pass(row: Row, number: int, *, rewording: float, seed: int) -> tupl
     return (*row.turns[:-2], Turn("user", rephrased(row.question, draw)), row.turns[-1])
 
 
+SENTENCE_EVERY = 2
+"""Passes from one reading of a sentence to the next. Asked for as often as pairs, sentences came up as answers to
+questions about pairs (``docs/log.md``)."""
+
+
 def is_read(row: Row, number: int, prose_every: int) -> bool:
-    """Say whether a row is read in a pass: prose as it stands in every ``prose_every``-th, all else in each."""
-    return row.kind != "prose" or number % prose_every == 0
+    """Say whether a row is read in a pass: pairs in each, prose as it stands in every ``prose_every``-th, and half of
+    the sentences made from it in turn."""
+    if row.kind == "prose":
+        return number % prose_every == 0
+    return row.statement is None or (number + row.sub) % SENTENCE_EVERY == 0

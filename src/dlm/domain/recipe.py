@@ -20,14 +20,14 @@ SET = "set in the document"
 SMALL_BASE = 1_000_000_000
 """Weights below which a base needs firm steps: it has little room between not learning and learning."""
 
-MAX_PASSES, MIN_PASSES = 45, 8
+MAX_PASSES, MIN_PASSES = 30, 8
 """Passes over a short and over a very long document. Each pass asks in other words, and a fact is known firmly after
 some forty of them (``docs/log.md``); where there are thousands of rows, one supports the other."""
 
 FULL_PASSES_ROWS = 48
 """Rows up to which a document gets all passes; above, their number falls with the square root of the rows."""
 
-BATCH_ROWS = 8
+BATCH_ROWS = 7
 STOP_LOSS = 0.005
 """Mean loss of a pass, nats per token, below which another pass changes nothing that the exam could see."""
 REWORDING = 0.75

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -40,19 +40,18 @@ class Batch:
 class Order:
     """Which examples each optimiser step reads, over a whole run.
 
-    A pass reads its examples once, shuffled by seed and number, cut into steps of ``batch_rows``. Prose is left out of
-    all but every ``prose_every``-th pass.
+    A pass reads its members once, shuffled by seed and number, cut into even steps of about ``batch_rows``. Example:
+    a pass of 18 with ``batch_rows`` 8 is two steps of 9.
+
+    Args:
+        members: number of a pass, from 0 → indices of the examples that it reads.
     """
 
-    def __init__(
-        self, is_prose: Sequence[bool], *, batch_rows: int, passes: int, prose_every: int = 1, seed: int = 0
-    ) -> None:
-        self._all = range(len(is_prose))
-        self._asked = [index for index, prose in enumerate(is_prose) if not prose]
-        self._prose_every = prose_every
+    def __init__(self, members: Callable[[int], Sequence[int]], *, batch_rows: int, passes: int, seed: int = 0) -> None:
+        self._members = members
         self._batch_rows = batch_rows
         self._seed = seed
-        self._ends = list(accumulate(-(-len(self._members(number)) // batch_rows) for number in range(passes)))
+        self._ends = list(accumulate(self._steps_in(number) for number in range(passes)))
         self._shuffled: tuple[int, list[int]] = (-1, [])
 
     @property
@@ -72,11 +71,13 @@ class Order:
     def examples_of(self, step: int) -> list[int]:
         """Give the indices of the examples of a step."""
         number = self.pass_of(step)
-        start = (step - (self._ends[number - 1] if number else 0)) * self._batch_rows
-        return self._in_pass(number)[start : start + self._batch_rows]
+        index, order = step - (self._ends[number - 1] if number else 0), self._in_pass(number)
+        steps = self._steps_in(number)
+        return order[index * len(order) // steps : (index + 1) * len(order) // steps]
 
-    def _members(self, number: int) -> Sequence[int]:
-        return self._asked if number % self._prose_every else self._all
+    def _steps_in(self, number: int) -> int:
+        rows = len(self._members(number))
+        return max(1, round(rows / self._batch_rows)) if rows else 0
 
     def _in_pass(self, number: int) -> list[int]:
         """Shuffle once a pass, not once a step: with 10,000 rows that alone would take longer than the training."""

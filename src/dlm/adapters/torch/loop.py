@@ -32,6 +32,7 @@ from dlm.adapters.torch.rows import Example, Reader
 from dlm.adapters.torch.state import Counters
 from dlm.domain.errors import TrainingError
 from dlm.domain.events import Emit, EvalDone, Note, StepDone
+from dlm.domain.lessons import is_read
 from dlm.domain.numbers import perplexity
 from dlm.domain.schedule import Schedule
 from dlm.domain.training import StopReason, TrainingJob, TrainingOutcome
@@ -115,11 +116,7 @@ class Loop:
         self.parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
         recipe = job.recipe
         self.order = Order(
-            [example.is_prose for example in examples],
-            batch_rows=recipe.batch_rows.value,
-            passes=recipe.num_epochs.value,
-            prose_every=recipe.prose_every.value,
-            seed=recipe.seed,
+            self._members, batch_rows=recipe.batch_rows.value, passes=recipe.num_epochs.value, seed=recipe.seed
         )
         self.total = self.order.total
         self.schedule = Schedule(
@@ -203,6 +200,11 @@ class Loop:
             )
         )
         return loss
+
+    def _members(self, number: int) -> list[int]:
+        """Give the examples that a pass reads."""
+        every = self.job.recipe.prose_every.value
+        return [index for index, example in enumerate(self.examples) if is_read(example.row, number, every)]
 
     def _items_of(self, local: int) -> list[Item]:
         """Give what one step trains on: its rows, then a few anchors in rotation."""
