@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 
-.PHONY: demo test check fix docs bench clean
+.PHONY: demo test check fix docs bench bench-learning clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(DEMO) && cp examples/harbour.dlm $(DEMO)/harbour.dlm
@@ -28,8 +28,11 @@ fix: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 
+bench-learning: $(VENV)/.installed
+	$(BIN)/python bench/learning.py
+
 bench: $(VENV)/.installed
-	for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out bench/learning.py,$(wildcard bench/*.py)); do $(BIN)/python $$script || exit 1; done
 
 $(VENV)/.installed: pyproject.toml constraints.txt install.sh
 	bash install.sh $(VENV)

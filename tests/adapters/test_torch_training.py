@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
+from dlm.adapters.torch.anchors import AnchorCache
 from dlm.adapters.torch.bases import TorchBases
 from dlm.adapters.torch.batches import IGNORED, Order, collate, length_groups
 from dlm.adapters.torch.chat import Encoded
 from dlm.adapters.torch.trainer import TorchTrainer
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.errors import ConfigError, ResumeError, TrainingError
-from dlm.domain.events import EvalDone, StepDone
+from dlm.domain.events import EvalDone, Note, Progress, StepDone
+from dlm.domain.lessons import statement_rows
 from dlm.domain.rows import Row, Turn
 from dlm.testing.trainers import NoCheckpoints
 from tiny_plans import inference_plan
@@ -200,37 +204,111 @@ def test_collate_shifts_labels_and_masks_padding() -> None:
     assert batch.n_tokens == 5
 
 
+def _all(rows: int) -> Callable[[int], Sequence[int]]:
+    return lambda number: range(rows)
+
+
 def test_a_pass_takes_each_row_once_in_an_order_of_its_own() -> None:
-    order = Order([False] * 10, batch_rows=4, passes=2, seed=1)
+    order = Order(_all(10), batch_rows=4, passes=2, seed=1)
     passes = [[order.examples_of(step) for step in steps] for steps in (range(3), range(3, 6))]
     assert all(sorted(row for step in steps for row in step) == list(range(10)) for steps in passes)
     assert passes[0] != passes[1]
-    assert [len(step) for step in passes[0]] == [4, 4, 2]
+    assert [len(step) for step in passes[0]] == [3, 3, 4]
     assert order.total == 6
     assert [order.ends_after(steps) for steps in range(7)] == [False, False, False, True, False, False, True]
 
 
+def test_steps_are_even() -> None:
+    assert [len(Order(_all(14), batch_rows=9, passes=1).examples_of(step)) for step in (0, 1)] == [7, 7]
+
+
 def test_steps_can_be_asked_for_in_any_order() -> None:
-    order = Order([False, True, False], batch_rows=2, passes=3, prose_every=2, seed=1)
+    order = Order(lambda number: range(3 + number), batch_rows=2, passes=3, seed=1)
     forth = [order.examples_of(step) for step in range(order.total)]
     assert [order.examples_of(step) for step in reversed(range(order.total))] == forth[::-1]
 
 
 @given(
-    st.lists(st.booleans(), min_size=1, max_size=40),
-    st.integers(min_value=1, max_value=9),
-    st.integers(min_value=1, max_value=9),
-    st.integers(min_value=1, max_value=4),
+    st.lists(st.integers(min_value=0, max_value=40), min_size=1, max_size=9), st.integers(min_value=1, max_value=9)
 )
-def test_prose_is_read_now_and_then_and_all_else_in_each_pass(
-    is_prose: list[bool], batch_rows: int, passes: int, prose_every: int
-) -> None:
-    order = Order(is_prose, batch_rows=batch_rows, passes=passes, prose_every=prose_every)
-    read = [row for step in range(order.total) for row in order.examples_of(step)]
-    times = {True: -(-passes // prose_every), False: passes}
-    assert [read.count(row) for row in range(len(is_prose))] == [times[prose] for prose in is_prose]
+def test_every_member_of_every_pass_is_read_once(sizes: list[int], batch_rows: int) -> None:
+    order = Order(lambda number: range(sizes[number]), batch_rows=batch_rows, passes=len(sizes))
+    read = [(order.pass_of(step), row) for step in range(order.total) for row in order.examples_of(step)]
+    assert sorted(read) == [(number, row) for number, size in enumerate(sizes) for row in range(size)]
     assert all(0 < len(order.examples_of(step)) <= batch_rows for step in range(order.total))
     assert order.total == 0 or order.ends_after(order.total)
+
+
+def test_prose_and_sentences_are_left_out_now_and_then(base: ResolvedBase, tmp_path: Path) -> None:
+    """Five rows and three sentences; prose only in every other pass, half of the sentences in each."""
+    rows = (*tiny.rows(), *statement_rows(tiny.rows()))
+    recipe = tiny.recipe(num_epochs=2, batch_rows=1, prose_every=2)
+    outcome = train(base, tmp_path / "a", recipe=recipe, train_rows=rows)
+    assert outcome.steps == (4 + 1 + 2) + (4 + 1)
+    assert set(outcome.section_losses) == {"a" * 16, "b" * 16}
+    assert all(after < before for before, after in outcome.section_losses.values())
+
+
+def test_other_wordings_are_read_in_later_passes(base: ResolvedBase, tmp_path: Path) -> None:
+    for name, rewording in (("own", 0.0), ("other", 1.0), ("again", 1.0)):
+        train(base, tmp_path / name, recipe=tiny.recipe(num_epochs=2, rewording=rewording))
+    own, other, again = (weights(tmp_path / name) for name in ("own", "other", "again"))
+    assert all(torch.equal(other[name], again[name]) for name in other)
+    assert any(not torch.equal(own[name], other[name]) for name in own)
+
+
+class TestAnchorCache:
+    def fit(self, base: ResolvedBase, tmp_path: Path, name: str, cache: Path | None) -> tuple[Any, list[Any]]:
+        events: list[Any] = []
+        (tmp_path / name).mkdir()
+        TorchTrainer(TorchBases(), AnchorCache(cache)).train(
+            tiny.job(base, anchors=("hello", "rain?"), max_steps=2),
+            into=tmp_path / name,
+            checkpoints=NoCheckpoints(tmp_path / "ck"),
+            emit=events.append,
+            stop=lambda: False,
+        )
+        return weights(tmp_path / name), events
+
+    def test_kept_or_new_they_give_the_same_bytes(self, base: ResolvedBase, tmp_path: Path) -> None:
+        cache = tmp_path / "cache"
+        new, first = self.fit(base, tmp_path, "new", cache)
+        kept, second = self.fit(base, tmp_path, "kept", cache)
+        alone, _ = self.fit(base, tmp_path, "alone", None)
+        assert all(torch.equal(new[name], kept[name]) and torch.equal(new[name], alone[name]) for name in new)
+        stages = [[event.stage for event in events if isinstance(event, Progress)] for events in (first, second)]
+        assert "anchors" in stages[0]
+        assert "anchors" not in stages[1]
+
+    @pytest.mark.parametrize("damage", [b"", b"\x08\0\0\0\0\0\0\0{}      ", b"junk" * 99])
+    def test_a_damaged_file_is_told_and_made_anew(self, base: ResolvedBase, tmp_path: Path, damage: bytes) -> None:
+        cache = tmp_path / "cache"
+        new, _ = self.fit(base, tmp_path, "new", cache)
+        (file,) = cache.iterdir()
+        whole = file.read_bytes()
+        file.write_bytes(damage)
+        again, events = self.fit(base, tmp_path, "again", cache)
+        assert all(torch.equal(new[name], again[name]) for name in new)
+        assert any(isinstance(event, Note) and "damaged" in event.message for event in events)
+        assert file.read_bytes() == whole
+
+    def test_a_cache_that_cannot_be_written_is_told_and_not_needed(self, base: ResolvedBase, tmp_path: Path) -> None:
+        (tmp_path / "cache").write_text("a file stands in its place", encoding="utf-8")
+        _, events = self.fit(base, tmp_path, "new", tmp_path / "cache")
+        assert any(isinstance(event, Note) and "could not be kept" in event.message for event in events)
+
+    def test_old_files_make_room(
+        self, base: ResolvedBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("dlm.adapters.torch.anchors.KEPT_FILES", 2)
+        cache = tmp_path / "cache"
+        cache.mkdir()
+        for name in ("one", "two"):
+            (cache / f"{name}.safetensors").write_bytes(b"old")
+        os.utime(cache / "one.safetensors", (1, 1))
+        self.fit(base, tmp_path, "new", cache)
+        assert len(list(cache.iterdir())) == 2
+        assert not (cache / "one.safetensors").exists()
 
 
 def test_rows_of_like_length_share_a_batch() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dlm.domain.asking import exam_question_about, question_about
 from dlm.domain.exam import words_of
-from dlm.domain.lessons import statement_rows, turns_in_pass
+from dlm.domain.lessons import is_read, statement_rows, turns_in_pass
 from dlm.domain.rephrasing import exam_rephrased, rephrased
 from dlm.domain.rows import Row, Turn
 from dlm.domain.statements import Statement, statements
@@ -138,6 +138,13 @@ class TestPasses:
         assert {turns[-1] for turns in read} == {PAIR.turns[-1]}
         own = sum(turns == PAIR.turns for turns in read)
         assert 3 <= own <= 20, "a quarter of the passes reads it in its own words"
+
+    def test_pairs_are_read_in_each_pass_sentences_in_turn_prose_seldom(self) -> None:
+        rows = (PAIR, PROSE, *statement_rows([PROSE]))
+        pair, prose, first, second = ([is_read(row, number, prose_every=3) for number in range(6)] for row in rows)
+        assert pair == [True] * 6
+        assert prose == [True, False, False, True, False, False]
+        assert [one + other for one, other in zip(first, second, strict=True)] == [1] * 6
 
     def test_a_pass_can_be_repeated_and_another_seed_reads_otherwise(self) -> None:
         (first, *_) = statement_rows([PROSE])

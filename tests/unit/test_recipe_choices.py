@@ -99,11 +99,11 @@ def test_galore_is_refused_with_a_way_out(optimizer: str) -> None:
 @pytest.mark.parametrize(
     ("training", "rows"),
     [
-        ("", 8),
-        ("micro_batch_size: auto\ngrad_accum: auto", 8),
+        ("", 9),
+        ("micro_batch_size: auto\ngrad_accum: auto", 9),
         ("micro_batch_size: 4", 4),
         ("micro_batch_size: 2\ngrad_accum: 3", 6),
-        ("grad_accum: 2", 16),
+        ("grad_accum: 2", 18),
     ],
 )
 def test_rows_per_step(training: str, rows: int) -> None:

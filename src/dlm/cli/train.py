@@ -147,6 +147,8 @@ def _summarise(report: RunReport, events: EventPrinter, args: argparse.Namespace
     if events.started is not None:
         counts.append(f"seed={events.started.seed}")
     counts.append(f"determinism={report.determinism_class}")
+    if report.anchor_seconds:
+        counts.append(f"{report.anchor_seconds:.0f} of {report.seconds:.0f} s to keep ordinary answers")
     out.done("sft", f"v{report.adapter_version:04d} ({', '.join(counts)})")
     out.note("adapter", str(report.adapter_path))
     out.note("log", str(report.log_path))

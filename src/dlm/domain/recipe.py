@@ -27,7 +27,7 @@ some forty of them (``docs/log.md``); where there are thousands of rows, one sup
 FULL_PASSES_ROWS = 48
 """Rows up to which a document gets all passes; above, their number falls with the square root of the rows."""
 
-BATCH_ROWS = 7
+BATCH_ROWS = 9
 STOP_LOSS = 0.005
 """Mean loss of a pass, nats per token, below which another pass changes nothing that the exam could see."""
 REWORDING = 0.75

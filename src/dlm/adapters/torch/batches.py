@@ -40,8 +40,8 @@ class Batch:
 class Order:
     """Which examples each optimiser step reads, over a whole run.
 
-    A pass reads its members once, shuffled by seed and number, cut into even steps of about ``batch_rows``. Example:
-    a pass of 18 with ``batch_rows`` 8 is two steps of 9.
+    A pass reads its members once, shuffled by seed and number, cut into even steps of at most ``batch_rows``. Example:
+    a pass of 14 with ``batch_rows`` 9 is two steps of 7.
 
     Args:
         members: number of a pass, from 0 → indices of the examples that it reads.
@@ -76,8 +76,7 @@ class Order:
         return order[index * len(order) // steps : (index + 1) * len(order) // steps]
 
     def _steps_in(self, number: int) -> int:
-        rows = len(self._members(number))
-        return max(1, round(rows / self._batch_rows)) if rows else 0
+        return -(-len(self._members(number)) // self._batch_rows)
 
     def _in_pass(self, number: int) -> list[int]:
         """Shuffle once a pass, not once a step: with 10,000 rows that alone would take longer than the training."""
