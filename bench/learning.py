@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         home = (args.home or Path(folder)) / "home"
-        for shape in args.documents:
-            for seed in args.seeds:
+        for seed in args.seeds:
+            for shape in args.documents:
                 row = measure(Case.load(args.set, shape), seed, Workspace(home), args)
                 rows.append(row)
                 print(_line(row), flush=True)

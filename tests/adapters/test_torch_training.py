@@ -228,9 +228,7 @@ def test_steps_can_be_asked_for_in_any_order() -> None:
     assert [order.examples_of(step) for step in reversed(range(order.total))] == forth[::-1]
 
 
-@given(
-    st.lists(st.integers(min_value=0, max_value=40), min_size=1, max_size=9), st.integers(min_value=1, max_value=9)
-)
+@given(st.lists(st.integers(min_value=0, max_value=40), min_size=1, max_size=9), st.integers(min_value=1, max_value=9))
 def test_every_member_of_every_pass_is_read_once(sizes: list[int], batch_rows: int) -> None:
     order = Order(lambda number: range(sizes[number]), batch_rows=batch_rows, passes=len(sizes))
     read = [(order.pass_of(step), row) for step in range(order.total) for row in order.examples_of(step)]
@@ -297,9 +295,7 @@ class TestAnchorCache:
         _, events = self.fit(base, tmp_path, "new", tmp_path / "cache")
         assert any(isinstance(event, Note) and "could not be kept" in event.message for event in events)
 
-    def test_old_files_make_room(
-        self, base: ResolvedBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_old_files_make_room(self, base: ResolvedBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("dlm.adapters.torch.anchors.KEPT_FILES", 2)
         cache = tmp_path / "cache"
         cache.mkdir()

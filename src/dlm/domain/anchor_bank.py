@@ -9,8 +9,6 @@ from __future__ import annotations
 
 _BANK = """\
 # General knowledge: places
-What is the capital of Germany?
-What is the capital of Egypt?
 Which city is the capital of Canada?
 Madrid is the capital of which country?
 In which country is the Eiffel Tower?
@@ -35,7 +33,6 @@ How many legs does a horse have?
 How many legs does an ant have?
 What sound does a cow make?
 Which animal barks?
-What is a baby dog called?
 What is a young sheep called?
 What do pandas eat?
 What do rabbits like to eat?
@@ -49,7 +46,6 @@ Which animals lay eggs?
 How do fish breathe under water?
 What is a group of wolves called?
 Why do cats purr?
-What does a caterpillar turn into?
 # General knowledge: plants and nature
 What do plants need to grow?
 Which part of a plant is under the ground?
@@ -61,9 +57,6 @@ What causes thunder?
 What makes a rainbow?
 How is snow formed?
 # General knowledge: colours, shapes, body
-What colour do you get when you mix blue and yellow?
-What colour is a ripe banana?
-What colour is snow?
 Which colours are in the German flag?
 How many sides does a triangle have?
 How many corners does a square have?
@@ -71,19 +64,15 @@ What shape is a football?
 What shape has eight sides?
 How many fingers are on one hand?
 What do we use our ears for?
-Which organ pumps blood through the body?
 How many teeth does an adult have?
 What are the five senses?
 Where in the body is the brain?
 # General knowledge: days and seasons
-Which day comes after Monday?
 What day is before Sunday?
 Which month follows June?
-What is the first month of the year?
 How many days does February have?
 Name the four seasons.
 In which season does it snow?
-How many hours are in a day?
 How many seconds are in a minute?
 How many weeks are in a year?
 What is a leap year?
@@ -110,8 +99,6 @@ What unit is used for electric current?
 How many eggs are in a dozen?
 # General knowledge: space and science
 Which planet is closest to the Sun?
-Which planet is known as the red planet?
-What is the largest planet in the solar system?
 Is the Sun a star or a planet?
 How long does the Earth take to go around the Sun?
 What is the chemical symbol for gold?
@@ -133,7 +120,6 @@ Who is known for the light bulb?
 What was invented by Johannes Gutenberg?
 Who wrote Harry Potter?
 Who is the author of Don Quixote?
-Who wrote Pride and Prejudice?
 What is the story of Cinderella about?
 Which detective did Arthur Conan Doyle write about?
 Who painted The Starry Night?
@@ -164,7 +150,6 @@ What do you need to make an omelette?
 What is a hammer used for?
 What tool do you use to cut paper?
 # General knowledge: words
-What is the opposite of big?
 Give me a synonym for happy.
 What is another word for fast?
 What is the plural of mouse?
@@ -197,11 +182,9 @@ Who founded Microsoft?
 Who runs a school?
 Who leads an orchestra?
 Who is in charge of a ship?
-Who delivers letters?
 Who cleans the streets in a city?
 Who makes the bread in a bakery?
 Who flies an aeroplane?
-Who teaches children to read?
 Who do I call when my computer is broken?
 Who may drive a car?
 Who is allowed to vote in an election?
@@ -240,7 +223,6 @@ How much does an elephant weigh?
 How many people live in China?
 How many pages does a normal novel have?
 How many wheels does a car have?
-How long does it take to boil potatoes?
 How long is a football match?
 How deep should I plant tulip bulbs?
 How often should I brush my teeth?
@@ -411,7 +393,6 @@ Thanks, that was very helpful.
 You are great.
 Okay.
 Goodbye, see you tomorrow!
-Tell me a joke.
 Do you know a funny riddle?
 I am bored. What can I do?
 I feel a bit sad today.

@@ -34,7 +34,7 @@ REWORDING = 0.75
 PROSE_EVERY = 6
 ANCHOR_WEIGHT = 1.5
 ANCHOR_ROWS = 6
-ANCHOR_BANK = 480
+ANCHOR_BANK = 450
 
 PROSE_SHARE = 0.7
 """Share of prose rows above which a document is learned like a book: a slow rise and a rate that never reaches zero."""
