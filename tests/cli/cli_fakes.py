@@ -74,6 +74,8 @@ class Run:
     adapter_version: int | None = 3
     steps: int = 4
     final_train_loss: float | None = 0.625
+    seconds: float = 9.0
+    anchor_seconds: float = 2.0
     exam: Report | None = Report(text="Exam\nown questions: 3 of 4\n")
     log_path: Path = Path("/home/ada/.dlm/logs/train-000003.jsonl")
     adapter_path: Path = Path("/home/ada/.dlm/adapter/versions/v0003")

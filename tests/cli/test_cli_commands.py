@@ -77,7 +77,7 @@ def test_train_prints_the_loss_alone_and_the_summary_beside_it(dlm: Runner) -> N
     outcome = dlm("train", "notes.dlm")
 
     assert (outcome.code, outcome.out) == (0, "0.625000\n")
-    assert "sft: v0003 (4 steps, seed=42, determinism=best-effort)\n" in outcome.err
+    assert "sft: v0003 (4 steps, seed=42, determinism=best-effort, 2 of 9 s to keep ordinary answers)\n" in outcome.err
     assert "adapter: /home/ada/.dlm/adapter/versions/v0003\n" in outcome.err
     assert "log: /home/ada/.dlm/logs/train-000003.jsonl\n" in outcome.err
     assert "own questions: 3 of 4" in outcome.err
