@@ -201,7 +201,7 @@ def test_the_library_is_quiet_offline_and_stays_at_home(base_folder: Path, tmp_p
     assert done.stdout.split() == ["3", "True", "16", "completed", "<div>"]
     assert (tree(base_folder), tree(work)) == before
     assert tree(user) == {}
-    assert {name.split("/")[0] for name in tree(home)} == {"store", "bases"}
+    assert {name.split("/")[0] for name in tree(home)} == {"store", "bases", "cache"}
     assert {path.name for path in tmp_path.iterdir()} == {"dlm", "user", "work"}
 
 

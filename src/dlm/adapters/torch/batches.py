@@ -51,7 +51,7 @@ class Order:
         self._members = members
         self._batch_rows = batch_rows
         self._seed = seed
-        self._ends = list(accumulate(self._steps_in(number) for number in range(passes)))
+        self._ends = list(accumulate(self._steps_for(len(members(number))) for number in range(passes)))
         self._shuffled: tuple[int, list[int]] = (-1, [])
 
     @property
@@ -72,11 +72,11 @@ class Order:
         """Give the indices of the examples of a step."""
         number = self.pass_of(step)
         index, order = step - (self._ends[number - 1] if number else 0), self._in_pass(number)
-        steps = self._steps_in(number)
+        steps = self._steps_for(len(order))
         return order[index * len(order) // steps : (index + 1) * len(order) // steps]
 
-    def _steps_in(self, number: int) -> int:
-        return -(-len(self._members(number)) // self._batch_rows)
+    def _steps_for(self, rows: int) -> int:
+        return -(-rows // self._batch_rows)
 
     def _in_pass(self, number: int) -> list[int]:
         """Shuffle once a pass, not once a step: with 10,000 rows that alone would take longer than the training."""
