@@ -56,7 +56,10 @@ def test_a_document_is_learned_and_the_rest_stays(trained: Any) -> None:
     assert report.exam.drift < 0.2, "without anchors such a document drifts by 2 nats and more"
     # The base knows six of the probes' facts; on another CPU's rounding one more or less may flip.
     assert report.exam.kept.right >= report.exam.kept.asked - 3
-    assert report.exam.loss_after < 0.1 < report.exam.loss_before
+    before, after = zip(*report.exam.sections.values(), strict=True)
+    assert all(now < then for then, now in report.exam.sections.values())
+    assert min(after) < 0.1 < min(before), "the pairs are known word for word; prose is asked for more than recited"
+    assert report.exam.loss_after < report.exam.loss_before
 
 
 def test_it_answers_from_the_document_and_leaves_it_out_elsewhere(trained: Any, workspace: dlm.Workspace) -> None:

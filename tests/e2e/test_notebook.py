@@ -41,7 +41,7 @@ def test_the_notebook_trains_and_answers(tmp_path: Path, monkeypatch: pytest.Mon
     assert "goat hair" in printed[2]
     assert "Paris" in printed[3]
     assert "'own': {'right': 6, 'asked': 6}" in printed[4]
-    assert "gentle steps leave the rest" in printed[5]
+    assert "a small base needs firm steps" in printed[5]
     assert "<svg" in cells[1].outputs[-1]["data"]["text/html"]
     assert "anchor_loss" in printed[6]
     assert (Path(os.environ["DLM_HOME"]) / "store").is_dir()
