@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import attrs
 
 from dlm.domain.asking import exam_question_about
+from dlm.domain.numbers import spread
 from dlm.domain.ordinary import Probe
 from dlm.domain.rephrasing import exam_rephrased
 from dlm.domain.rows import Row
@@ -24,7 +25,6 @@ MAX_PROSE_QUESTIONS = 32
 """Sentences of the prose asked for at most, for the same reason."""
 
 QuestionKind = Literal["own", "reworded", "prose"]
-T = TypeVar("T")
 
 _WORD = re.compile(r"[^\W_]+(?:['’.:,-][^\W_]+)*")
 _FILLER = frozenset(
@@ -202,7 +202,7 @@ def exam_questions(rows: Sequence[Row]) -> tuple[Question, ...]:
     ``MAX_OWN_QUESTIONS`` pairs; then one for each sentence of the prose, at most ``MAX_PROSE_QUESTIONS``."""
     pairs = [row for row in rows if row.kind == "instruction"]
     marked = [row for row in pairs if row.is_probe]
-    others = _spread([row for row in pairs if not row.is_probe], MAX_OWN_QUESTIONS - len(marked))
+    others = spread([row for row in pairs if not row.is_probe], MAX_OWN_QUESTIONS - len(marked))
     chosen = [*marked[:MAX_OWN_QUESTIONS], *others]
     forms: tuple[tuple[QuestionKind, Callable[[str], str]], ...] = (("own", str), ("reworded", exam_rephrased))
     asked = tuple(
@@ -222,16 +222,10 @@ def exam_questions(rows: Sequence[Row]) -> tuple[Question, ...]:
 
 def _prose_questions(rows: Sequence[Row]) -> Iterator[Question]:
     sentences = [(row, statement) for row in rows if row.kind == "prose" for statement in statements(row.text)]
-    for row, statement in _spread(sentences, MAX_PROSE_QUESTIONS):
+    for row, statement in spread(sentences, MAX_PROSE_QUESTIONS):
         text, wanted = exam_question_about(statement)
         room = len(statement.text.split())
         yield Question(text=text, wanted=wanted, section_id=row.section_id, line=row.line, kind="prose", room=room)
-
-
-def _spread(rows: Sequence[T], limit: int) -> list[T]:
-    if limit <= 0 or len(rows) <= limit:
-        return list(rows[: max(0, limit)])
-    return [rows[index * len(rows) // limit] for index in range(limit)]
 
 
 def names_of(texts: Iterable[str]) -> frozenset[str]:

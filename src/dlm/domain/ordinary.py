@@ -11,6 +11,7 @@ import random
 import attrs
 
 from dlm.domain.anchor_bank import BANK
+from dlm.domain.numbers import spread
 
 
 def choose_anchors(count: int) -> tuple[str, ...]:
@@ -18,9 +19,8 @@ def choose_anchors(count: int) -> tuple[str, ...]:
 
     The same for every document, so that the base answers them once.
     """
-    count = min(count, len(BANK))
-    spread = [BANK[index * len(BANK) // count] for index in range(count)]
-    return tuple(random.Random(0).sample(spread, count))
+    chosen = spread(BANK, count)
+    return tuple(random.Random(0).sample(chosen, len(chosen)))
 
 
 PROBE_TOKENS = 32

@@ -48,23 +48,15 @@ class Anchors:
     targets: tuple[TopK, ...]
 
     @classmethod
-    def of(cls, adapted: PeftModel, chat: ChatTokenizer, questions: Sequence[str], device: str) -> Anchors:
-        """Let the bare base answer the questions and note how sure it was of each token."""
-        prompts = [chat.prompt_ids([Turn("user", question)]) for question in questions]
+    def of(cls, adapted: PeftModel, chat: ChatTokenizer, prompts: Sequence[Sequence[int]], device: str) -> Anchors:
+        """Let the bare base answer the prompts and note how sure it was of each token."""
         with adapted.disable_adapter():
             answers = greedy_continuations(adapted, prompts, chat, TOKENS)
-            examples = _exchanges(prompts, answers)
+            examples = tuple(map(Encoded.answered, prompts, answers))
             return cls(examples, tuple(_distributions(adapted, examples, chat.pad_id, device)))
 
 
 NO_ANCHORS = Anchors((), ())
-
-
-def _exchanges(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> tuple[Encoded, ...]:
-    return tuple(
-        Encoded((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
-        for prompt, answer in zip(prompts, answers, strict=True)
-    )
 
 
 def _distributions(adapted: PeftModel, examples: Sequence[Encoded], pad_id: int, device: str) -> Iterator[TopK]:
@@ -107,14 +99,20 @@ class AnchorCache:
         key = _key(prompts, base_sha256, precision, device)
         if self._last is None or self._last[0] != key:
             kept = self._read(key, prompts, device, emit)
-            self._last = (key, kept or self._made(key, adapted, chat, questions, device, emit))
+            self._last = (key, kept or self._made(key, adapted, chat, prompts, device, emit))
         return self._last[1]
 
     def _made(
-        self, key: str, adapted: PeftModel, chat: ChatTokenizer, questions: Sequence[str], device: str, emit: Emit
+        self,
+        key: str,
+        adapted: PeftModel,
+        chat: ChatTokenizer,
+        prompts: Sequence[Sequence[int]],
+        device: str,
+        emit: Emit,
     ) -> Anchors:
         emit(Progress(stage="anchors", done=0, total=1))
-        anchors = Anchors.of(adapted, chat, questions, device)
+        anchors = Anchors.of(adapted, chat, prompts, device)
         emit(Progress(stage="anchors", done=1, total=1))
         if self._folder is not None:
             try:
@@ -180,4 +178,4 @@ def _read(path: Path, prompts: Sequence[Sequence[int]], device: str) -> Anchors:
     parts: list[Any] = [torch.split(tensors[name], lengths) for name in names]
     answers = [part.tolist() for part in parts[0]]
     targets = (TopK(ids.long(), probs, rest) for ids, probs, rest in zip(*parts[1:], strict=True))
-    return Anchors(_exchanges(prompts, answers), tuple(targets))
+    return Anchors(tuple(map(Encoded.answered, prompts, answers)), tuple(targets))

@@ -29,6 +29,11 @@ class Encoded:
     ids: tuple[int, ...]
     supervised: tuple[bool, ...]
 
+    @classmethod
+    def answered(cls, prompt: Sequence[int], answer: Sequence[int]) -> Encoded:
+        """Give a prompt with its answer, of which only the answer counts."""
+        return cls((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -86,7 +91,7 @@ class ChatTokenizer:
         answer_text = full_text[len(prompt_text) :] if is_prefix else turns[-1].content
         prompt = self.ids_of(prompt_text)
         answer = self._until_end_of_turn(self.ids_of(answer_text))
-        return Encoded(tuple(prompt + answer), (False,) * len(prompt) + (True,) * len(answer))
+        return Encoded.answered(prompt, answer)
 
     def encode_prose(self, text: str, window: int) -> tuple[Encoded, ...]:
         """Cut a text into windows so that each of its tokens, and one EOS at its end, is predicted exactly once.

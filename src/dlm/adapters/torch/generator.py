@@ -80,10 +80,7 @@ class TorchModel:
         prompts = self._prompts(conversations)
         with translated("exam"):
             answers = self._continuations(prompts, max_new_tokens, with_adapter=False)
-            sequences = [
-                Encoded((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
-                for prompt, answer in zip(prompts, answers, strict=True)
-            ]
+            sequences = list(map(Encoded.answered, prompts, answers))
             device = str(next(self._model.parameters()).device)
             batches = micro_batches(sequences, GREEDY_BATCH, self._chat.pad_id, device)
             total = sum(self._divergence(batch) for batch in batches)

@@ -33,7 +33,7 @@ from dlm.adapters.torch.state import Counters
 from dlm.domain.errors import TrainingError
 from dlm.domain.events import Emit, EvalDone, Note, StepDone
 from dlm.domain.lessons import is_read
-from dlm.domain.numbers import perplexity
+from dlm.domain.numbers import perplexity, spread
 from dlm.domain.schedule import Schedule
 from dlm.domain.training import StopReason, TrainingJob, TrainingOutcome
 
@@ -318,7 +318,7 @@ class Loop:
         return "early-stopped" if counters.bad_evals >= EVAL_PATIENCE else None
 
     def _losses(self, examples: Sequence[Example]) -> dict[str, float]:
-        """Give the mean loss over examples, in all, by part and by section; empty parts are left out."""
+        """Give the mean loss over examples, in all and by part; empty parts are left out."""
         return self._means(examples, lambda example: ("all", example.part))
 
     def _section_losses(self) -> dict[str, float]:
@@ -330,7 +330,7 @@ class Loop:
         Of many examples an evenly spread choice of ``LOSS_ROWS`` is taken."""
         import torch
 
-        chosen = _spread([example for example in examples if example.row.statement is None], LOSS_ROWS)
+        chosen = spread([example for example in examples if example.row.statement is None], LOSS_ROWS)
         sums: dict[str, list[float]] = {}
         was_training = self.adapted.training
         self.adapted.eval()
@@ -357,13 +357,6 @@ class Loop:
         ends = list(accumulate(counts))
         losses = position_losses(hidden, self.head, targets)
         return [(float(losses[end - count : end].sum()), count) for end, count in zip(ends, counts, strict=True)]
-
-
-def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
-    """Choose ``count`` of the examples at even distances; all when there are no more."""
-    if len(examples) <= count:
-        return examples
-    return [examples[index * len(examples) // count] for index in range(count)]
 
 
 def _stacked(parts: list[torch.Tensor]) -> torch.Tensor:
