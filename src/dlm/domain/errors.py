@@ -12,7 +12,10 @@
     │  └─ Interrupted        stopped on request; a checkpoint was kept (exit 130)
     ├─ InferenceError        no adapter yet, broken adapter
     ├─ StoreError            locked, corrupt, unreadable
-    │  └─ DiskError          no room, read-only
+    │  ├─ DiskError          no room, read-only
+    │  ├─ ReplayError        damaged memory of sections that were removed
+    │  └─ MetricsError       a metrics database that cannot be read or written
+    ├─ SourceError           training.sources names what is missing, forbidden, or changed under our hands
     ├─ LockDriftError        ``dlm.lock`` disagrees with this run
     ├─ InitError             a document that cannot be created
     ├─ TemplateError         unknown or invalid template
@@ -162,6 +165,18 @@ class StoreError(DlmError):
 
 class DiskError(StoreError):
     subject = "disk"
+
+
+class ReplayError(StoreError):
+    subject = "replay"
+
+
+class MetricsError(StoreError):
+    subject = "metrics"
+
+
+class SourceError(DlmError):
+    subject = "sources"
 
 
 class LockDriftError(DlmError):

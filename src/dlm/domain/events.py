@@ -45,6 +45,7 @@ class RunStarted(Event):
     versions: Mapping[str, str | None]
     plan: Mapping[str, Any]
     recipe: Mapping[str, Any]
+    phase: str = "sft"
 
 
 @attrs.frozen(kw_only=True)
@@ -80,6 +81,27 @@ class EvalDone(Event):
 
 
 @attrs.frozen(kw_only=True)
+class Tokenized(Event):
+    """All rows are token ids. Hits and misses of the cache count rows."""
+
+    total_sections: int
+    cache_hits: int
+    cache_misses: int
+    seconds: float
+    cache_bytes_after: int
+
+
+@attrs.frozen(kw_only=True)
+class RetentionMeasured(Event):
+    """Loss over sections that left the document and were kept out of training, before and after the run."""
+
+    step: int
+    loss: float
+    loss_before: float
+    sections: int
+
+
+@attrs.frozen(kw_only=True)
 class CheckpointSaved(Event):
     """A resumable checkpoint replaced the previous one."""
 
@@ -105,6 +127,12 @@ class RunFinished(Event):
     early_stopped: bool
     summary_path: str | None
     message: str | None = None
+    stopped: str | None = None
+    tokens: int | None = None
+    anchor_s: float | None = None
+    peak_memory_mb: int | None = None
+    final_train_loss: float | None = None
+    final_val_loss: float | None = None
 
 
 Emit = Callable[[Event], None]
