@@ -19,6 +19,8 @@ from dlm.testing.registries import FakeRegistry, tiny_base
 from dlm.testing.stores import MemoryStore
 from dlm.testing.trainers import FakeTrainer
 from dlm.wiring import Workspace
+from tmp_fakes import R as MemoryReplay
+from tmp_fakes import S as MemorySources
 
 ID = "01KPXZ0000000000000000000A"
 
@@ -108,6 +110,8 @@ class Scene:
     hardware: Any = attrs.field(factory=FakeHardware)
     trainer: Any = attrs.field(factory=FakeTrainer)
     generator: Any = attrs.field(factory=lambda: FakeGenerator(ANSWERS))
+    sources: Any = attrs.field(factory=MemorySources)
+    replay: Any = attrs.field(factory=MemoryReplay)
     clock: FixedClock = attrs.field(factory=FixedClock)
     events: list[Any] = attrs.field(factory=list)
 
@@ -124,13 +128,16 @@ class Scene:
             hardware=self.hardware,
             trainer=self.trainer,
             generator=self.generator,
+            sources=self.sources,
+            replay=self.replay,
             clock=self.clock,
             environ={},
         )
 
     def train(self, document: Document, *, on_event: Emit | None = None, **options: Any) -> RunReport:
-        """Train, collecting the events."""
+        """Train, collecting the events; anew each time, unless a mode is given."""
         self.events.clear()
+        options.setdefault("mode", "fresh")
         return self.workspace.train(document, on_event=on_event or self.events.append, **options)
 
     def of(self, kind: type) -> list[Any]:

@@ -111,6 +111,7 @@ def recipe(**knobs: object) -> Recipe:
         "batch_rows": 2,
         "rewording": 0.5,
         "prose_every": 1,
+        "replay_every": 1,
         "anchor_weight": 1.0,
         "anchor_rows": 2,
         "anchor_bank": 4,

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from dlm.ports.generator import GeneratorPort
     from dlm.ports.hardware import HardwareProbe
     from dlm.ports.registry import RegistryPort
+    from dlm.ports.replay import ReplayPort
+    from dlm.ports.sources import SourcesPort
     from dlm.ports.store import StorePort
     from dlm.ports.trainer import TrainerPort
 
@@ -51,7 +53,7 @@ class Workspace:
 
     Args:
         home: store root; ``$DLM_HOME`` or ``~/.dlm`` when None. Nothing is created before something is saved.
-        store, registry, hardware, trainer, generator, gallery, clock: replace an adapter by your own.
+        store, registry, hardware, trainer, generator, gallery, sources, replay, clock: replace an adapter by your own.
         environ: where settings are read from; the process environment when None.
     """
 
@@ -65,6 +67,8 @@ class Workspace:
         trainer: TrainerPort | None = None,
         generator: GeneratorPort | None = None,
         gallery: GalleryPort | None = None,
+        sources: SourcesPort | None = None,
+        replay: ReplayPort | None = None,
         clock: Clock | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -76,6 +80,8 @@ class Workspace:
         self._trainer = trainer
         self._generator = generator
         self._gallery = gallery
+        self._sources = sources
+        self._replay = replay
         self._clock = clock
 
     @property
@@ -151,6 +157,24 @@ class Workspace:
             url=self._environ.get(_GALLERY_URL) or None,
         )
 
+    @cached_property
+    def sources(self) -> SourcesPort:
+        """Files that documents name."""
+        if self._sources is not None:
+            return self._sources
+        from dlm.adapters.sources import FileSources
+
+        return FileSources(self.clock)
+
+    @cached_property
+    def replay(self) -> ReplayPort:
+        """Sections that documents once had."""
+        if self._replay is not None:
+            return self._replay
+        from dlm.adapters.replay import FileReplay
+
+        return FileReplay(self.store.location)
+
     @property
     def _bases(self) -> Any:
         from dlm.adapters.torch.bases import TorchBases
@@ -215,7 +239,8 @@ class Workspace:
         self,
         document: Document,
         *,
-        mode: Literal["fresh", "resume"] = "fresh",
+        mode: Literal["auto", "fresh", "resume"] = "auto",
+        phase: Literal["all", "sft", "preference"] = "all",
         seed: int | None = None,
         max_steps: int | None = None,
         accept_license: bool = False,
@@ -228,6 +253,7 @@ class Workspace:
         """Train a document's adapter and commit it. See :func:`dlm.app.train.train`.
 
         Args:
+            mode: ``auto`` trains anew unless nothing changed since the last run; ``fresh`` always; ``resume`` goes on.
             on_event: sees every event of the run; an exception it raises ends the run.
             stop: asked after each step; when it turns true a checkpoint is kept and ``Interrupted`` raised.
         """
@@ -235,6 +261,7 @@ class Workspace:
 
         options = TrainOptions(
             mode=mode,
+            phase=phase,
             seed=seed,
             max_steps=max_steps,
             accept_license=accept_license,
@@ -249,6 +276,8 @@ class Workspace:
             hardware=self.hardware,
             trainer=self.trainer,
             generator=self.generator,
+            sources=self.sources,
+            replay=self.replay,
             clock=self.clock,
         )
         return train(document, options, ports=ports, emit=on_event, stop=stop)
@@ -311,6 +340,8 @@ class Workspace:
             registry=self.registry,
             hardware=self.hardware,
             generator=self.generator,
+            sources=self.sources,
+            replay=self.replay,
             clock=self.clock,
             emit=on_event,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dlm.app.reach import left_out, refuse_other_shapes
+from dlm.app.reach import left_out, refuse_other_shapes, refuse_phase
+from dlm.domain.corpus import Corpus
 from dlm.domain.document import Document
 from dlm.domain.errors import ConfigError
 
@@ -14,26 +15,36 @@ PREFERENCE = "::preference::\n### Prompt\np\n### Chosen\nc\n### Rejected\nr\n"
 
 def test_preferences_and_media_are_named_with_their_number() -> None:
     body = f'Prose.\n\n{PREFERENCE}\n{PREFERENCE}\n::image path="a.png"::\na picture\n'
-    assert left_out(Document.parse(f"{HEAD}---\n\n{body}")) == (
-        "1 pictures are left out: prose and questions with answers are trained",
+    corpus = Corpus(document=Document.parse(f"{HEAD}---\n\n{body}"))
+    pictures = "1 pictures are left out: prose and questions with answers are trained"
+    assert left_out(corpus, "all") == (
+        pictures,
         "2 preference examples are left out: prose and questions with answers are trained",
     )
+    assert left_out(corpus, "sft") == (pictures,)
 
 
 def test_a_plain_document_leaves_nothing_out() -> None:
     document = Document.parse(f"{HEAD}---\n\nProse.\n")
     refuse_other_shapes(document)
-    assert left_out(document) == ()
+    assert left_out(Corpus(document=document), "all") == ()
+
+
+def test_several_adapters_are_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        refuse_other_shapes(Document.parse(f"{HEAD}training:\n  adapters:\n    tone: {{}}\n---\n\nProse.\n"))
+    assert caught.value.code == "config.several-adapters"
 
 
 @pytest.mark.parametrize(
-    ("block", "code"),
-    [
-        ("training:\n  adapters:\n    tone: {}\n", "config.several-adapters"),
-        ("training:\n  sources:\n    - path: src\n", "config.sources"),
-    ],
+    ("body", "version", "said"),
+    [("Prose.\n", 3, "no ::preference::"), (PREFERENCE, 0, "none yet"), (PREFERENCE, 1, "not part of this version")],
 )
-def test_documents_that_ask_for_more_are_refused(block: str, code: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        refuse_other_shapes(Document.parse(f"{HEAD}{block}---\n\nProse.\n"))
-    assert caught.value.code == code
+def test_preferences_alone_are_refused_with_the_reason(body: str, version: int, said: str) -> None:
+    document = Document.parse(f"{HEAD}---\n\n{body}")
+    refuse_phase(document, "sft", version)
+    refuse_phase(document, "all", version)
+    with pytest.raises(ConfigError, match=said) as caught:
+        refuse_phase(document, "preference", version)
+    assert caught.value.code == "config.phase"
+    assert caught.value.hint

@@ -38,7 +38,7 @@ EXPLICIT: dict[str, tuple[str, Any]] = {
     "warmup_ratio": ("0.4", 0.4),
 }
 CHOSEN_HERE = {
-    "stop_loss", "batch_rows", "rewording", "prose_every", "anchor_weight", "anchor_rows", "anchor_bank"
+    "stop_loss", "batch_rows", "rewording", "prose_every", "replay_every", "anchor_weight", "anchor_rows", "anchor_bank"
 }  # fmt: skip
 
 

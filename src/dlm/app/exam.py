@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from dlm.app.base_access import open_base, trained_adapter
 from dlm.app.callers import shielded, unwrapped
+from dlm.app.corpus_of import read_corpus
+from dlm.app.recalling import recall
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.document import Document
 from dlm.domain.events import Emit, Progress, ignore
 from dlm.domain.exam import Exam, Graded, Question, exam_questions, kept, leaked, names_of
 from dlm.domain.inference import InferencePlan
 from dlm.domain.inference_plan import resolve_inference_plan
+from dlm.domain.numbers import spread
 from dlm.domain.ordinary import PROBE_TOKENS, PROBES
 from dlm.domain.rows import Row, Turn
 from dlm.ports.clock import Clock
 from dlm.ports.generator import GeneratorPort, LoadedModel
 from dlm.ports.hardware import HardwareProbe
 from dlm.ports.registry import RegistryPort
+from dlm.ports.replay import ReplayPort
+from dlm.ports.sources import SourcesPort
 from dlm.ports.store import StorePort
 
 TOKENS_PER_WORD = 2
@@ -33,6 +38,8 @@ def exam(
     registry: RegistryPort,
     hardware: HardwareProbe,
     generator: GeneratorPort,
+    sources: SourcesPort,
+    replay: ReplayPort,
     clock: Clock,
     emit: Emit = ignore,
 ) -> Exam:
@@ -47,10 +54,21 @@ def exam(
     plan = resolve_inference_plan(
         hardware.probe(), backend="pytorch", trained_with_qlora=store.trained_with_qlora(adapter), modality="text"
     )
-    rows, system_prompt, safe = document.rows(), document.frontmatter.system_prompt, shielded(emit)
+    safe = shielded(emit)
     with unwrapped():
-        base = registry.fetch(access.spec, emit=safe)
-        return examine(rows, system_prompt, base, adapter.folder, plan, generator=generator, emit=safe)
+        corpus = read_corpus(document, sources=sources, store=store, emit=safe)
+        seed, version = document.frontmatter.training.seed, adapter.version
+        recalled = recall(corpus, replay, n_new=0, seed=seed, version=version, now=clock.now())
+        return examine(
+            corpus.rows,
+            document.frontmatter.system_prompt,
+            registry.fetch(access.spec, emit=safe),
+            adapter.folder,
+            plan,
+            recalled=recalled.rows,
+            generator=generator,
+            emit=safe,
+        )
 
 
 def examine(
@@ -60,12 +78,19 @@ def examine(
     adapter: Path,
     plan: InferencePlan,
     *,
+    new: Collection[str] | None = None,
+    recalled: Sequence[Row] = (),
     generator: GeneratorPort,
     emit: Emit = ignore,
 ) -> Exam:
-    """Ask an adapter everything the exam asks."""
+    """Ask an adapter everything the exam asks.
+
+    Args:
+        new: ids of the sections that no earlier run has learned; None when that is not known.
+        recalled: rows of sections that left the document.
+    """
     began = time.monotonic()
-    questions = exam_questions(rows)
+    questions = exam_questions(rows, new=new, recalled=recalled)
     with generator.load(base, adapter, plan, system_prompt=system_prompt) as model:
         emit(Progress(stage="exam", done=0, total=3))
         graded = _grade(model, questions)
@@ -100,5 +125,11 @@ def _alone(questions: Sequence[str]) -> list[list[Turn]]:
     return [[Turn("user", question)] for question in questions]
 
 
+READ_FILES = 256
+"""Files read for the names in them, spread evenly: names that matter come up in more than one."""
+
+
 def _texts(rows: Sequence[Row]) -> list[str]:
-    return [text for row in rows for text in (row.text, *(turn.content for turn in row.turns)) if text]
+    files = spread([row for row in rows if row.read is not None], READ_FILES)
+    own = [text for row in rows for text in (row.text, *(turn.content for turn in row.turns)) if text]
+    return own + [row.content for row in files]

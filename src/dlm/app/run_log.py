@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from dlm.domain.events import DeltaFound, Emit, EvalDone, Event, ExamFinished, RunFinished, RunStarted, StepDone
+import attrs
+
+from dlm.domain.events import (
+    DeltaFound,
+    Emit,
+    EvalDone,
+    Event,
+    ExamFinished,
+    RetentionMeasured,
+    RunFinished,
+    RunStarted,
+    StepDone,
+    Tokenized,
+)
 from dlm.domain.numbers import perplexity
 from dlm.domain.report import RunReport
+from dlm.domain.sources import DirectiveCounts
 from dlm.domain.training import TrainingOutcome
 from dlm.domain.versions import installed_versions
 from dlm.ports.clock import Clock
@@ -22,19 +37,22 @@ def run_name(run_id: int, started: datetime) -> str:
 class RunLog:
     """Writes events to the run's log and passes them on."""
 
-    def __init__(self, writer: StoreWriter, name: str, clock: Clock, *, then: Emit) -> None:
+    def __init__(self, writer: StoreWriter, name: str, clock: Clock) -> None:
         self._writer = writer
         self._name = name
         self._clock = clock
-        self._then = then
         self.versions = installed_versions()
 
-    def emit(self, event: Event) -> None:
-        """Log an event when it belongs in the log, then hand it to the next observer."""
-        record = self._record(event)
-        if record is not None:
-            self._writer.append_log(self._name, record)
-        self._then(event)
+    def before(self, then: Emit) -> Emit:
+        """Give an observer that logs an event when it belongs in the log, then hands it to the next observer."""
+
+        def emit(event: Event) -> None:
+            record = self._record(event)
+            if record is not None:
+                self._writer.append_log(self._name, record)
+            then(event)
+
+        return emit
 
     def _record(self, event: Event) -> dict[str, Any] | None:
         match event:
@@ -65,6 +83,16 @@ class RunLog:
                     "anchor_loss": event.anchor_loss,
                     "timestamp": f"{self._clock.now():%Y-%m-%dT%H:%M:%S}",
                 }
+            case RetentionMeasured():
+                return {
+                    "type": "retention",
+                    "step": event.step,
+                    "loss": event.loss,
+                    "loss_before": event.loss_before,
+                    "sections": event.sections,
+                }
+            case Tokenized():
+                return {"type": "tokenization", **attrs.asdict(event)}
             case ExamFinished():
                 return {"type": "exam", **event.exam}
             case RunFinished():
@@ -81,41 +109,45 @@ class RunLog:
                 }
         return None
 
-    @staticmethod
-    def summary(report: RunReport, outcome: TrainingOutcome) -> dict[str, Any]:
-        """Give the run summary; numbers that are unknown are None."""
-        val_loss = report.final_val_loss
-        return {
-            "run_id": report.run_id,
-            "adapter_version": report.adapter_version,
-            "seed": report.recipe.seed if report.recipe else None,
-            "final_train_loss": report.final_train_loss,
-            "final_val_loss": val_loss,
-            "final_val_perplexity": None if val_loss is None else perplexity(val_loss),
-            "train_loss_cpt": outcome.train_losses.get("prose"),
-            "train_loss_sft": outcome.train_losses.get("instruction"),
-            "val_loss_cpt": outcome.val_losses.get("prose"),
-            "val_loss_sft": outcome.val_losses.get("instruction"),
-            "retention_loss": None,
-            "retention_loss_delta": None,
-            "retention_cpt": None,
-            "retention_sft": None,
-            "probes": [
-                {
-                    "prompt": graded.question.text,
-                    "response": graded.given,
-                    "reference": graded.question.wanted,
-                    "section_id": graded.question.section_id,
-                }
-                for graded in (report.exam.graded if report.exam else ())
-                if graded.question.kind == "own"
-            ],
-            "exam": report.exam.to_json() if report.exam else None,
-            "early_stopped": outcome.stopped == "early-stopped",
-            "stopped": outcome.stopped,
-            "steps": outcome.steps,
-            "duration_seconds": report.seconds,
-            "anchor_seconds": outcome.anchor_seconds,
-            "determinism_class": report.determinism_class,
-            "source_directives": [],
-        }
+
+def run_summary(
+    report: RunReport, outcome: TrainingOutcome, directives: Sequence[DirectiveCounts] = ()
+) -> dict[str, Any]:
+    """Give the run summary; numbers that are unknown are None."""
+    val_loss = report.final_val_loss
+    kept = {part: after for part, (_, after) in outcome.retention.items()}
+    gained = {part: after - before for part, (before, after) in outcome.retention.items()}
+    return {
+        "run_id": report.run_id,
+        "adapter_version": report.adapter_version,
+        "seed": report.recipe.seed if report.recipe else None,
+        "final_train_loss": report.final_train_loss,
+        "final_val_loss": val_loss,
+        "final_val_perplexity": None if val_loss is None else perplexity(val_loss),
+        "train_loss_cpt": outcome.train_losses.get("prose"),
+        "train_loss_sft": outcome.train_losses.get("instruction"),
+        "val_loss_cpt": outcome.val_losses.get("prose"),
+        "val_loss_sft": outcome.val_losses.get("instruction"),
+        "retention_loss": kept.get("all"),
+        "retention_loss_delta": gained.get("all"),
+        "retention_cpt": kept.get("prose"),
+        "retention_sft": kept.get("instruction"),
+        "probes": [
+            {
+                "prompt": graded.question.text,
+                "response": graded.given,
+                "reference": graded.question.wanted,
+                "section_id": graded.question.section_id,
+            }
+            for graded in (report.exam.graded if report.exam else ())
+            if graded.question.kind == "own"
+        ],
+        "exam": report.exam.to_json() if report.exam else None,
+        "early_stopped": outcome.stopped == "early-stopped",
+        "stopped": outcome.stopped,
+        "steps": outcome.steps,
+        "duration_seconds": report.seconds,
+        "anchor_seconds": outcome.anchor_seconds,
+        "determinism_class": report.determinism_class,
+        "source_directives": [attrs.asdict(counts) for counts in directives],
+    }

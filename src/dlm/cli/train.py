@@ -11,7 +11,7 @@ from dlm.cli.parser import Parser, Subparsers, add_command, add_json, add_path, 
 from dlm.cli.progress import EventPrinter, event_printer
 from dlm.cli.render import Output
 from dlm.cli.signals import stop_on_signals
-from dlm.cli.workspace import LockMode, RunReport, Session
+from dlm.cli.workspace import LockMode, RunReport, Session, TrainMode
 from dlm.domain.errors import Interrupted
 
 INTERRUPTED = 130
@@ -53,7 +53,17 @@ def add(commands: Subparsers) -> None:
 def _add_course(parser: Parser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="Continue the last training where it ended.")
-    start.add_argument("--fresh", action="store_true", help="Begin again from the base model (this is the default).")
+    start.add_argument(
+        "--fresh",
+        action="store_true",
+        help="Begin again from the base model even if nothing has changed (default: begin again when something has).",
+    )
+    parser.add_argument(
+        "--phase",
+        choices=("sft", "preference", "all"),
+        default="all",
+        help="What to learn from: prose and questions (sft), chosen and rejected answers (preference), or all (default).",
+    )
     parser.add_argument(
         "--seed", type=whole_number(0), metavar="N", help="Random seed (default: training.seed of the document)."
     )
@@ -86,7 +96,8 @@ def run(args: argparse.Namespace, session: Session) -> int:
         with event_printer(out) as events, stop_on_signals(lambda: _announce_stop(out)) as stop:
             report = session.open().train(
                 document,
-                mode="resume" if args.resume else "fresh",
+                mode=_mode(args),
+                phase=args.phase,
                 seed=args.seed,
                 max_steps=args.max_steps,
                 accept_license=args.i_accept_license,
@@ -104,6 +115,12 @@ def run(args: argparse.Namespace, session: Session) -> int:
     elif report.final_train_loss is not None:
         out.data(f"{report.final_train_loss:.6f}")
     return 0
+
+
+def _mode(args: argparse.Namespace) -> TrainMode:
+    if args.resume:
+        return "resume"
+    return "fresh" if args.fresh else "auto"
 
 
 def _lock_mode(args: argparse.Namespace) -> LockMode:
@@ -141,7 +158,7 @@ def resume_command(args: argparse.Namespace, session: Session) -> str:
 
 def _summarise(report: RunReport, events: EventPrinter, args: argparse.Namespace, out: Output) -> None:
     if report.adapter_version is None:
-        out.note("train", f"nothing to train in {args.path}: {report.message}")
+        out.note("train", f"nothing to do for {args.path}: {report.message}")
         return
     counts = [f"{report.steps} steps"]
     if events.started is not None:

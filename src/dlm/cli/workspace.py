@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["text", "multimodal", "audio"]
 LockMode = Literal["default", "strict", "update", "ignore"]
-TrainMode = Literal["fresh", "resume"]
+TrainMode = Literal["auto", "fresh", "resume"]
+TrainPhase = Literal["all", "sft", "preference"]
 BackendName = Literal["auto", "pytorch", "mlx"]
 
 
@@ -142,6 +143,7 @@ class Workspace(Protocol):
         document: Document,
         *,
         mode: TrainMode,
+        phase: TrainPhase,
         seed: int | None,
         max_steps: int | None,
         accept_license: bool,

@@ -12,8 +12,8 @@ _CODES = {
     # what training reaches
     "config.several-adapters": "The document declares named adapters under training.adapters. Training fits one "
     "adapter to a document: remove the block and the #name suffixes, or split the document.",
-    "config.sources": "The document names files or folders under training.sources. Training reads the document itself: "
-    "paste what matters into it and remove the block.",
+    "config.phase": "The phase that was asked for cannot run on this document. Leave --phase out to train its prose "
+    "and its questions.",
     # document
     "doc.missing": "There is no file at this path. Check the spelling, or make a document with dlm init.",
     "doc.not-a-file": "The path names a folder or a device. Give the path of a .dlm text file.",

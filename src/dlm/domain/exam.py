@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
 from dlm.domain.asking import exam_question_about
+from dlm.domain.lessons import statement_rows
 from dlm.domain.numbers import spread
 from dlm.domain.ordinary import Probe
 from dlm.domain.rephrasing import exam_rephrased
 from dlm.domain.rows import Row
-from dlm.domain.statements import statements
 
 KNOWN_SHARE = 0.75
 """Share of an answer's key words that must come back for it to count as known."""
@@ -24,7 +24,10 @@ MAX_OWN_QUESTIONS = 64
 MAX_PROSE_QUESTIONS = 32
 """Sentences of the prose asked for at most, for the same reason."""
 
-QuestionKind = Literal["own", "reworded", "prose"]
+MAX_REMOVED_QUESTIONS = 24
+"""Questions about sections that left the document, asked at most."""
+
+QuestionKind = Literal["own", "reworded", "prose", "removed"]
 
 _WORD = re.compile(r"[^\W_]+(?:['’.:,-][^\W_]+)*")
 _FILLER = frozenset(
@@ -65,11 +68,13 @@ class Question:
     """One question of the exam about the document.
 
     Args:
-        kind: ``own`` (a pair, word for word), ``reworded`` (the same in a form that was not trained) or ``prose`` (a
-            sentence of the prose, asked for in a form that was not trained).
+        kind: ``own`` (a pair, word for word), ``reworded`` (the same in a form that was not trained), ``prose`` (a
+            sentence of the prose, asked for in a form that was not trained) or ``removed`` (a pair or a sentence of a
+            section that is no longer in the document).
         wanted: the pair's answer, or the words that the question leaves out of the sentence.
         line: where the pair or the section stands in the file.
         room: words that a whole answer has.
+        is_older: its section was learned in an earlier run already.
     """
 
     text: str
@@ -78,6 +83,7 @@ class Question:
     line: int
     kind: QuestionKind
     room: int
+    is_older: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -147,6 +153,17 @@ class Exam:
         return self._score("prose")
 
     @property
+    def older(self) -> Score:
+        """The document's own questions and facts of its prose that an earlier run had learned already."""
+        items = [graded for graded in self.graded if graded.question.is_older and graded.question.kind != "reworded"]
+        return Score(sum(item.known for item in items), len(items))
+
+    @property
+    def removed(self) -> Score:
+        """What sections said that are no longer in the document."""
+        return self._score("removed")
+
+    @property
     def missed(self) -> tuple[Graded, ...]:
         """The document's own questions that were not answered."""
         return tuple(graded for graded in self.graded if graded.question.kind == "own" and not graded.known)
@@ -161,6 +178,8 @@ class Exam:
             "own": {"right": self.own.right, "asked": self.own.asked},
             "reworded": {"right": self.reworded.right, "asked": self.reworded.asked},
             "prose": {"right": self.prose.right, "asked": self.prose.asked},
+            "older": {"right": self.older.right, "asked": self.older.asked},
+            "removed": {"right": self.removed.right, "asked": self.removed.asked},
             "leaks": len(self.leaks),
             "probes": self.probes,
             "kept": {"right": self.kept.right, "asked": self.kept.asked},
@@ -187,25 +206,46 @@ class Exam:
             f"own questions answered      {self.own}",
             f"reworded questions answered {self.reworded}",
             f"facts of the prose           {self.prose}",
+            *self._memory_lines(),
             f"ordinary questions kept     {self.kept}, {len(self.leaks)} of {self.probes} answers mention the document",
             f"drift from the base         {self.drift:.3f} nats/token",
         ]
         lines += [f"  not yet known, line {g.question.line}: {g.question.text}" for g in self.missed[:10]]
         return "\n".join(lines)
 
+    def _memory_lines(self) -> list[str]:
+        """Tell of earlier runs only where there were any."""
+        lines = [("learned in earlier runs     ", self.older), ("of sections removed since    ", self.removed)]
+        return [f"{name}{score}" for name, score in lines if score.asked]
+
     def __str__(self) -> str:
         return self.to_text()
 
 
-def exam_questions(rows: Sequence[Row]) -> tuple[Question, ...]:
+def exam_questions(
+    rows: Sequence[Row], *, new: Collection[str] | None = None, recalled: Sequence[Row] = ()
+) -> tuple[Question, ...]:
     """Give the questions to ask: each pair's own and one rewording, ``!probe`` pairs first, at most
-    ``MAX_OWN_QUESTIONS`` pairs; then one for each sentence of the prose, at most ``MAX_PROSE_QUESTIONS``."""
+    ``MAX_OWN_QUESTIONS`` pairs; then one for each sentence of the prose, at most ``MAX_PROSE_QUESTIONS``; then what
+    removed sections said, at most ``MAX_REMOVED_QUESTIONS``.
+
+    Args:
+        new: ids of the sections that no earlier run has learned; None when that is not known.
+        recalled: rows of removed sections.
+    """
+    asked = (*_pair_questions(rows), *_prose_questions(rows))
+    if new is not None:
+        asked = tuple(attrs.evolve(question, is_older=question.section_id not in new) for question in asked)
+    return (*asked, *_removed_questions(recalled))
+
+
+def _pair_questions(rows: Sequence[Row]) -> tuple[Question, ...]:
     pairs = [row for row in rows if row.kind == "instruction"]
     marked = [row for row in pairs if row.is_probe]
     others = spread([row for row in pairs if not row.is_probe], MAX_OWN_QUESTIONS - len(marked))
     chosen = [*marked[:MAX_OWN_QUESTIONS], *others]
     forms: tuple[tuple[QuestionKind, Callable[[str], str]], ...] = (("own", str), ("reworded", exam_rephrased))
-    asked = tuple(
+    return tuple(
         Question(
             text=form(row.question),
             wanted=row.answer,
@@ -217,15 +257,31 @@ def exam_questions(rows: Sequence[Row]) -> tuple[Question, ...]:
         for row in chosen
         for kind, form in forms
     )
-    return (*asked, *_prose_questions(rows))
 
 
 def _prose_questions(rows: Sequence[Row]) -> Iterator[Question]:
-    sentences = [(row, statement) for row in rows if row.kind == "prose" for statement in statements(row.text)]
-    for row, statement in spread(sentences, MAX_PROSE_QUESTIONS):
-        text, wanted = exam_question_about(statement)
-        room = len(statement.text.split())
-        yield Question(text=text, wanted=wanted, section_id=row.section_id, line=row.line, kind="prose", room=room)
+    for row in spread(list(statement_rows(rows)), MAX_PROSE_QUESTIONS):
+        yield _about(row, "prose")
+
+
+def _removed_questions(recalled: Sequence[Row]) -> Iterator[Question]:
+    """Ask pairs word for word and sentences in a form that was not trained."""
+    for row in spread([row for row in recalled if row.kind == "instruction"], MAX_REMOVED_QUESTIONS):
+        if row.statement is not None:
+            yield _about(row, "removed")
+        else:
+            room = len(row.answer.split())
+            yield Question(
+                text=row.question, wanted=row.answer, section_id=row.section_id, line=0, kind="removed", room=room
+            )
+
+
+def _about(row: Row, kind: QuestionKind) -> Question:
+    """Give the exam's question about the sentence that a row was made from."""
+    assert row.statement is not None
+    text, wanted = exam_question_about(row.statement)
+    room = len(row.statement.text.split())
+    return Question(text=text, wanted=wanted, section_id=row.section_id, line=row.line, kind=kind, room=room)
 
 
 def names_of(texts: Iterable[str]) -> frozenset[str]:
@@ -272,11 +328,17 @@ def _accepts(probe: Probe, answer: str) -> bool:
     return bool(frozenset(probe.accepted) & frozenset(words_of(answer)))
 
 
-_SCORES = ("own", "reworded", "prose", "kept")
-"""In the order in which they are told; records from before ``prose`` lack it."""
+_SCORES = ("own", "reworded", "prose", "older", "removed", "kept")
+"""In the order in which they are told; older records lack some."""
+
+_NEEDS_A_PAST = frozenset({"older", "removed"})
+"""Scores that say nothing in a first run."""
 
 
 def exam_from_json(record: Mapping[str, Any]) -> str:
     """Give one line from a stored record, for ``show``."""
-    scores = ", ".join(f"{key} {score['right']}/{score['asked']}" for key in _SCORES if (score := record.get(key)))
+    told = [(key, record[key]) for key in _SCORES if key in record]
+    scores = ", ".join(
+        f"{key} {score['right']}/{score['asked']}" for key, score in told if score["asked"] or key not in _NEEDS_A_PAST
+    )
     return f"{scores}, leaks {record['leaks']}/{record['probes']}, drift {record['drift']:.3f} nats/token"

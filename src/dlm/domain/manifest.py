@@ -23,6 +23,8 @@ RESERVED_ADAPTER_NAMES = frozenset({"versions", "default"})
 ADDITIONS: Mapping[str, str] = MappingProxyType(
     {
         "skip_export_probes": "the answer given at init, so that later commands do not probe an hf: base again",
+        "training_runs[].learned_sha256": "digest of all that decided the run, so that an unchanged document is not "
+        "trained again",
         "training_runs[].exam": "what the run's exam found, so that show can tell which answers are known",
     }
 )
@@ -65,6 +67,7 @@ class TrainingRun:
         summary_path: run summary, relative to the store.
         adapter_name: None for a document's only adapter.
         exam: the exam's result as a JSON object; None when there was none.
+        learned_sha256: of everything that decides what the run gives; None for runs that committed nothing.
     """
 
     run_id: int = attrs.field(validator=_at_least(1))
@@ -82,6 +85,7 @@ class TrainingRun:
     adapter_name: str | None = None
     weight_distribution: Mapping[str, Any] | None = None
     exam: Mapping[str, Any] | None = None
+    learned_sha256: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -160,6 +164,18 @@ class Manifest:
     def run(self, run_id: int) -> TrainingRun | None:
         """Give the run with this id."""
         return next((run for run in self.training_runs if run.run_id == run_id), None)
+
+    @property
+    def last_committed(self) -> TrainingRun | None:
+        """The run that made the live version of the document's only adapter."""
+        return next(
+            (
+                run
+                for run in reversed(self.training_runs)
+                if run.status == "completed" and run.adapter_version == self.adapter_version > 0
+            ),
+            None,
+        )
 
     def reserve_run(self, *, started_at: datetime, seed: int, adapter_name: str | None = None) -> tuple[Manifest, int]:
         """Append a ``running`` row and give its id, one above the largest so far: ids are never used twice."""
@@ -274,6 +290,7 @@ def _run_record(run: TrainingRun) -> dict[str, Any]:
     record = attrs.asdict(run, recurse=False)
     record["started_at"] = plain_time(run.started_at)
     record["ended_at"] = run.ended_at and plain_time(run.ended_at)
-    if run.exam is None:
-        del record["exam"]
+    for key in ("exam", "learned_sha256"):
+        if record[key] is None:
+            del record[key]
     return record

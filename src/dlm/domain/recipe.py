@@ -38,6 +38,13 @@ ANCHOR_WEIGHT = 1.5
 ANCHOR_ROWS = 6
 ANCHOR_BANK = 450
 
+REPLAY_RATIO = 0.5
+"""Most rows of removed sections in a pass, as a share of the rows of the document."""
+
+FEWEST_READINGS = 8
+"""Passes in which each row of a removed section is read at least, however many there are: what is read more rarely is
+not answered afterwards."""
+
 PROSE_SHARE = 0.7
 """Share of prose rows above which a document is learned like a book: a slow rise and a rate that never reaches zero."""
 
@@ -49,11 +56,13 @@ HOLD_OUT_FROM = 100
 
 @attrs.frozen(kw_only=True)
 class Material:
-    """What there is to learn: rows by kind, and how many sentences of the prose can be asked for."""
+    """What there is to learn: rows by kind, how many sentences of the prose can be asked for, and how many rows of
+    removed sections are read again."""
 
     n_prose: int
     n_instruction: int
     n_statements: int = 0
+    n_recalled: int = 0
 
     @property
     def n_rows(self) -> int:
@@ -80,6 +89,7 @@ def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, 
     rank = knob("lora_r", 16, "enough room for a document on a small base, still a small file")
     batch = _batch_rows(frontmatter)
     schedule = _schedule(knob, frontmatter, material)
+    passes = knob("num_epochs", *_passes(material))
     return Recipe(
         adapter=knob("adapter", "lora", "the smallest and fastest adapter"),
         lora_r=rank,
@@ -88,7 +98,7 @@ def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, 
         target_modules=knob("target_modules", "auto", "all linear layers except the output head"),
         sequence_len=_sequence_len(frontmatter, spec),
         learning_rate=knob("learning_rate", *_rate(spec)),
-        num_epochs=knob("num_epochs", *_passes(material)),
+        num_epochs=passes,
         optimizer=knob("optimizer", "adamw_torch", "exact AdamW; its state is small for an adapter"),
         lr_scheduler=schedule,
         warmup_ratio=knob("warmup_ratio", *_warmup(schedule.value)),
@@ -96,6 +106,7 @@ def choose_recipe(frontmatter: Frontmatter, material: Material, spec: BaseSpec, 
         batch_rows=batch,
         rewording=Choice(REWORDING, "a question that is asked in many ways is known, and not only recited"),
         prose_every=_prose_every(material),
+        replay_every=replay_every(material.n_recalled, material.n_asked or material.n_rows, passes.value),
         anchor_weight=_anchor_weight(frontmatter),
         anchor_rows=Choice(ANCHOR_ROWS, "ordinary questions in each step"),
         anchor_bank=Choice(ANCHOR_BANK, "the more there are, the less depends on any one of them"),
@@ -149,6 +160,16 @@ def _prose_every(material: Material) -> Choice[int]:
     if not material.n_asked:
         return Choice(1, "there is only prose, and nothing in it to ask for")
     return Choice(PROSE_EVERY, "half of its sentences are asked for in each pass; reading all of it takes longer")
+
+
+def replay_every(n_recalled: int, n_current: int, passes: int) -> Choice[int]:
+    """Decide in how many passes the rows of removed sections come round once."""
+    if not n_recalled:
+        return Choice(1, "no section was removed")
+    wanted = math.ceil(n_recalled / (REPLAY_RATIO * max(1, n_current)))
+    often_enough = max(1, passes // FEWEST_READINGS)
+    reason = f"{n_recalled} rows of removed sections beside {n_current} of the document, which comes first"
+    return Choice(min(wanted, often_enough), reason)
 
 
 def _anchor_weight(frontmatter: Frontmatter) -> Choice[float]:

@@ -27,3 +27,12 @@ class Snapshot:
     last_seen_at: datetime
     runs_seen: tuple[int, ...] = ()
     auto_mined: bool = False
+
+
+DEFAULT_MAX_SECTIONS = 10_000
+DEFAULT_MAX_BYTES = 2**30
+
+
+def replay_count(n_new: int) -> int:
+    """Give how many removed sections to draw."""
+    return max(32, 2 * n_new)

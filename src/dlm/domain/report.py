@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from dlm.domain.corpus import Delta
 from dlm.domain.errors import MissingExtra
 from dlm.domain.events import StepDone
 from dlm.domain.exam import Exam
@@ -28,6 +29,9 @@ class RunReport:
         status: ``nothing-to-do`` when there was nothing to train; then only ``message`` says more.
         curve: every optimiser step of this run.
         anchor_seconds: part of the time that went into holding on to ordinary answers (``training.retention``).
+        delta: sections against the last successful run.
+        retention: loss over sections that left the document, before and after, nats per token; None where there are
+            none.
         final_train_loss, final_val_loss: nats per supervised token over the whole document, after training.
     """
 
@@ -50,6 +54,8 @@ class RunReport:
     exam: Exam | None = None
     plan: TrainingPlan | None = None
     recipe: Recipe | None = None
+    delta: Delta | None = None
+    retention: tuple[float, float] | None = None
     curve: tuple[StepDone, ...] = attrs.field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -57,6 +63,7 @@ class RunReport:
         record = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "curve")
         record["exam"] = self.exam.to_json() if self.exam else None
         record["plan"] = self.plan.to_json() if self.plan else None
+        record["delta"] = attrs.asdict(self.delta) if self.delta else None
         record["recipe"] = recipe_json(self.recipe) if self.recipe else None
         plain: dict[str, Any] = finite(record)
         return plain

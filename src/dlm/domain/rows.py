@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 import attrs
@@ -15,6 +15,10 @@ Role = Literal["system", "user", "assistant"]
 
 VALIDATION_FRACTION = 0.1
 """Share of rows held out for evaluation."""
+
+
+REPLAY = "replay:"
+"""How the section id of a row begins whose section is no longer in the document."""
 
 
 @attrs.frozen
@@ -31,10 +35,13 @@ class Row:
 
     Args:
         kind: which sections it comes from; decides which of the text fields are set.
-        section_id: id of the section (16 hex), or ``replay:<id>:<last seen>``.
+        section_id: id of the section (16 hex), or ``replay:<id>:<last seen>`` for one that left the document.
         sub: index of the row inside its section, from 0.
         line: line of the file where it starts, for messages; 0 when it has none.
-        text: prose text, or a media caption.
+        text: prose text, or a media caption; empty when ``read`` is there to give it.
+        read: gives the text of a file, which is not held in memory.
+        source: path of the file it was read from; None for the document itself.
+        size: bytes of that file.
         turns: instruction only: one user turn, then one assistant turn. Never a system turn: the system prompt belongs
             to the job.
         prompt, chosen, rejected: preference only.
@@ -57,6 +64,19 @@ class Row:
     adapter: str | None = None
     tags: Mapping[str, str] = attrs.field(factory=dict)
     weight: float = 1.0
+    source: str | None = None
+    size: int = 0
+    read: Callable[[], str] | None = attrs.field(default=None, eq=False, repr=False)
+
+    @property
+    def content(self) -> str:
+        """The text, read from its file when it comes from one."""
+        return self.text if self.read is None else self.read()
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it comes from a section that is no longer in the document."""
+        return self.section_id.startswith(REPLAY)
 
     @property
     def question(self) -> str:
@@ -75,8 +95,8 @@ _FRAME_TOKENS = 192
 
 def longest_row(rows: Iterable[Row], system_prompt: str | None) -> int:
     """Give a number of tokens no row exceeds, without a tokenizer: none makes more tokens than the text has bytes."""
-    texts = ((row.text, *(turn.content for turn in row.turns), system_prompt or "") for row in rows)
-    return _FRAME_TOKENS + max(sum(len(text.encode()) for text in parts) for parts in texts)
+    texts = ((row.size, (row.text, *(turn.content for turn in row.turns), system_prompt or "")) for row in rows)
+    return _FRAME_TOKENS + max(size + sum(len(text.encode()) for text in parts) for size, parts in texts)
 
 
 @attrs.frozen
@@ -111,3 +131,17 @@ def split_rows(rows: Iterable[Row], seed: int, fraction: float = VALIDATION_FRAC
         held.remove(back)
         train.append(back)
     return Split(tuple(train), tuple(held))
+
+
+def weighted(rows: Iterable[Row], seed: int) -> Iterator[Row]:
+    """Give each row as often as its weight says: whole copies, and one more when the section wins the draw for the
+    fraction. One draw for a section, so its rows stay together."""
+    for row in rows:
+        whole = int(row.weight)
+        yield from (row for _ in range(whole + (_weight_draw(seed, row.section_id) < row.weight - whole)))
+
+
+def _weight_draw(seed: int, section_id: str) -> float:
+    """Give a number in [0, 1): ``blake2b-64("<seed>:<section id>") / 2^64``."""
+    digest = hashlib.blake2b(f"{seed}:{section_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

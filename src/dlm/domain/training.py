@@ -28,6 +28,7 @@ class Recipe:
         batch_rows: rows per optimiser step.
         rewording: share of the passes in which a question is asked in other words, 0 to 1.
         prose_every: passes from one reading of the prose as it stands to the next; its sentences are asked for in each.
+        replay_every: passes in which the rows of removed sections come round once.
         anchor_weight: weight of the term that holds ordinary answers to the base's; 0 turns it off.
         anchor_rows: ordinary questions in each step.
         anchor_bank: different ordinary questions in all.
@@ -48,6 +49,7 @@ class Recipe:
     batch_rows: Choice[int]
     rewording: Choice[float]
     prose_every: Choice[int]
+    replay_every: Choice[int]
     anchor_weight: Choice[float]
     anchor_rows: Choice[int]
     anchor_bank: Choice[int]
@@ -69,6 +71,7 @@ class TrainingJob:
         resume_from: folder of a version or checkpoint to continue from, with its training state.
         checkpoint_every_s: seconds between resumable checkpoints.
         anchors: unrelated questions whose base answers are to stay as they are.
+        retention_rows: rows of removed sections whose loss is measured before and after.
     """
 
     base: ResolvedBase
@@ -81,6 +84,7 @@ class TrainingJob:
     resume_from: Path | None = None
     checkpoint_every_s: float = 600.0
     anchors: tuple[str, ...] = ()
+    retention_rows: tuple[Row, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -94,6 +98,7 @@ class TrainingOutcome:
         val_losses: validation loss by part: ``all``, ``prose``, ``instruction``; absent when the part is empty.
         train_losses: the same over the training rows after training.
         section_losses: loss before and after this run by section id, over at most as many rows as ``train_losses``.
+        retention: loss over the retention rows by part ("all", "prose", "instruction"), before and after this run.
         anchor_seconds: what holding on to ordinary answers took.
         peak_memory_mb: of the process or device during training.
     """
@@ -107,6 +112,7 @@ class TrainingOutcome:
     val_losses: Mapping[str, float] = attrs.field(factory=dict)
     train_losses: Mapping[str, float] = attrs.field(factory=dict)
     section_losses: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
+    retention: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
     peak_memory_mb: int | None = None
     trainable_params: int = 0
     anchor_seconds: float = 0.0

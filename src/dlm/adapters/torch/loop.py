@@ -96,6 +96,7 @@ class Loop:
         optimizer: torch.optim.Optimizer,
         examples: tuple[Example, ...],
         held: tuple[Example, ...],
+        measured: tuple[Example, ...],
         anchors: Anchors,
         reader: Reader,
         counters: Counters,
@@ -105,12 +106,13 @@ class Loop:
         self.optimizer = optimizer
         self.examples = examples
         self.held = held
+        self.measured = measured
         self.anchors = anchors
         self.reader = reader
         self.pad_id = reader.chat.pad_id
         self.counters = counters
         self.head: Head = head_of(adapted.get_base_model())
-        encoded = [*(example.encoded for example in (*examples, *held)), *anchors.examples]
+        encoded = [*(example.encoded for example in (*examples, *held, *measured)), *anchors.examples]
         self.why_padded = why_not_packed(adapted.get_base_model(), max(map(len, encoded)))
         self.shares_prefix = job.recipe.lora_dropout.value == 0
         self.parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
@@ -141,6 +143,7 @@ class Loop:
             emit(Note(subject="train", message=f"rows are padded: {self.why_padded}"))
         reason = self._why_stop(stop)
         before = self._section_losses() if reason is None else {}
+        kept_before = self._losses(self.measured) if reason is None else {}
         self.adapted.train()
         while reason is None:
             loss = self._step(emit)
@@ -160,7 +163,8 @@ class Loop:
             seconds=time.monotonic() - started,
             val_losses=self._losses(self.held) if loss is not None else {},
             train_losses=self._losses(self.examples) if loss is not None else {},
-            section_losses=self._compared(before) if loss is not None else {},
+            section_losses=_paired(before, self._section_losses()) if loss is not None else {},
+            retention=_paired(kept_before, self._losses(self.measured)) if loss is not None else {},
             peak_memory_mb=peak_memory_mb(self.job.plan.device),
             trainable_params=sum(parameter.numel() for parameter in self.parameters),
             anchor_seconds=self.anchor_seconds,
@@ -203,8 +207,12 @@ class Loop:
 
     def _members(self, number: int) -> list[int]:
         """Give the examples that a pass reads."""
-        every = self.job.recipe.prose_every.value
-        return [index for index, example in enumerate(self.examples) if is_read(example.row, number, every)]
+        prose_every, replay_every = (self.job.recipe.prose_every.value, self.job.recipe.replay_every.value)
+        return [
+            index
+            for index, example in enumerate(self.examples)
+            if is_read(example.row, number, prose_every=prose_every, replay_every=replay_every)
+        ]
 
     def _items_of(self, local: int) -> list[Item]:
         """Give what one step trains on: its rows, then a few anchors in rotation."""
@@ -346,10 +354,6 @@ class Loop:
         self.adapted.train(was_training)
         return {key: loss / count for key, (loss, count) in sums.items()}
 
-    def _compared(self, before: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-        """Give each section's loss before this run and now."""
-        return {section: (before[section], after) for section, after in self._section_losses().items()}
-
     def _row_losses(self, rows: Sequence[Encoded]) -> list[tuple[float, int]]:
         """Give the summed loss of each row and the number of its supervised positions."""
         hidden, targets = self._supervised(rows)
@@ -357,6 +361,11 @@ class Loop:
         ends = list(accumulate(counts))
         losses = position_losses(hidden, self.head, targets)
         return [(float(losses[end - count : end].sum()), count) for end, count in zip(ends, counts, strict=True)]
+
+
+def _paired(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Give each part's loss before a run and after it."""
+    return {key: (before[key], loss) for key, loss in after.items()}
 
 
 def _stacked(parts: list[torch.Tensor]) -> torch.Tensor:

@@ -105,7 +105,8 @@ class _Run:
         self.optimizer = _optimizer(job, list(self.parameters.values()))
         self.counters = self._counters(record, _fingerprint(job, examples))
         held = reader.examples(job.validation_rows)
-        self.loop = Loop(job, adapted, self.optimizer, examples, held, anchors, reader, self.counters)
+        measured = reader.examples(job.retention_rows)
+        self.loop = Loop(job, adapted, self.optimizer, examples, held, measured, anchors, reader, self.counters)
         if record is not None and job.resume_from is not None:
             restore_tensors(job.resume_from, self.optimizer, self.parameters)
 

@@ -1,0 +1,23 @@
+"""Reading a document with the files it names."""
+
+from __future__ import annotations
+
+from dlm.domain.corpus import Corpus
+from dlm.domain.document import Document
+from dlm.domain.events import Emit, Note
+from dlm.ports.sources import SourcesPort
+from dlm.ports.store import StorePort
+
+
+def read_corpus(document: Document, *, sources: SourcesPort, store: StorePort, emit: Emit) -> Corpus:
+    """Scan ``training.sources``; digests of unchanged files are kept in the home, so a second scan reads few of them.
+
+    Raises:
+        SourceError: a path that is not there or not allowed.
+    """
+    if not document.frontmatter.training.sources:
+        return Corpus(document=document)
+    scan = sources.scan(document, memory=store.home / "cache" / "sources" / document.dlm_id, emit=emit)
+    for message in scan.warnings:
+        emit(Note(subject="sources", message=message, severity="warning"))
+    return Corpus(document=document, scan=scan)

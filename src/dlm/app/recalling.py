@@ -1,0 +1,87 @@
+"""What a document once said: drawing from it for a run, and adding to it after one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import attrs
+
+from dlm.domain.corpus import Corpus
+from dlm.domain.errors import DlmError, SourceError
+from dlm.domain.events import Emit, Note
+from dlm.domain.recall import HELD_BACK_FROM, recalled_rows
+from dlm.domain.replay import DEFAULT_MAX_BYTES, DEFAULT_MAX_SECTIONS, Snapshot, replay_count
+from dlm.domain.rows import Row
+from dlm.domain.sources import source_content
+from dlm.ports.replay import ReplayPort
+
+_REMEMBERED = ("prose", "instruction", "preference")
+
+
+@attrs.frozen(kw_only=True)
+class Recalled:
+    """Rows of removed sections: to read again, and to measure only.
+
+    Where few sections were removed, ``measured`` are read again as well: holding one of three back would lose a third.
+    """
+
+    rows: tuple[Row, ...] = ()
+    measured: tuple[Row, ...] = ()
+
+
+def recall(corpus: Corpus, replay: ReplayPort, *, n_new: int, seed: int, version: int, now: datetime) -> Recalled:
+    """Draw from the sections that left the document.
+
+    Args:
+        n_new: sections that are new in this run; much new text wants much of the old beside it.
+        version: of the adapter before this run, so that each run draws anew and a repeated one the same.
+    """
+    dlm_id, current = corpus.document.dlm_id, corpus.known_names
+    removed = replay.size(dlm_id, current=current).removed
+    if not removed:
+        return Recalled()
+    measured = replay.slice(dlm_id, current=current, seed=seed)
+    held = [snapshot.section_id for snapshot in measured] if removed >= HELD_BACK_FROM else []
+    drawn = replay.sample(dlm_id, current=current, held=held, count=replay_count(n_new), seed=seed + version, now=now)
+    return Recalled(rows=recalled_rows(drawn, corpus.rows), measured=recalled_rows(measured, corpus.rows))
+
+
+def remember(corpus: Corpus, replay: ReplayPort, *, run_id: int, now: datetime, emit: Emit) -> None:
+    """Keep the sections of a run, so that they are not lost when they leave the document.
+
+    The adapter is committed before; what goes wrong here is made good by the next run, which records them again.
+    """
+    dlm_id = corpus.document.dlm_id
+    try:
+        replay.record(dlm_id, _snapshots(corpus, run_id, now, emit), run_id=run_id, now=now)
+        replay.evict(dlm_id, current=corpus.known_names, max_sections=DEFAULT_MAX_SECTIONS, max_bytes=DEFAULT_MAX_BYTES)
+    except DlmError as exc:
+        message = f"the adapter is saved, but its sections could not be remembered: {exc}"
+        emit(Note(subject="replay", message=message, severity="warning"))
+
+
+def _snapshots(corpus: Corpus, run_id: int, now: datetime, emit: Emit) -> Iterator[Snapshot]:
+    """Give the text sections one by one. Files are read again; those that changed meanwhile are left to the next
+    run."""
+    made = attrs.evolve
+    blank = Snapshot(section_id="", type="prose", content="", first_seen_at=now, last_seen_at=now, runs_seen=(run_id,))
+    for section in corpus.document.sections:
+        if section.type in _REMEMBERED:
+            content = section.content.rstrip("\n")
+            yield made(
+                blank,
+                section_id=section.section_id,
+                type=section.type,
+                content=content,
+                auto_mined=section.auto_mined,
+            )
+    for file in corpus.scan.files:
+        if file.kind != "prose":
+            continue
+        try:
+            content = source_content(file.path, file.read())
+        except SourceError as exc:
+            emit(Note(subject="replay", message=f"{file.path} is not remembered yet: {exc}", severity="warning"))
+            continue
+        yield made(blank, section_id=file.section_id, content=content)
