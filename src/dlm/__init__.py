@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlm.api import doctor, exam, init, migrate, prompt, show, train
+    from dlm.api import doctor, exam, forget, init, migrate, prompt, show, train
     from dlm.domain.choice import Choice
     from dlm.domain.document import Document
     from dlm.domain.errors import DlmError
@@ -30,6 +30,7 @@ _HOMES = {
     "train": "dlm.api",
     "prompt": "dlm.api",
     "exam": "dlm.api",
+    "forget": "dlm.api",
     "init": "dlm.api",
     "show": "dlm.api",
     "doctor": "dlm.api",
@@ -46,6 +47,7 @@ __all__ = [
     "train",
     "prompt",
     "exam",
+    "forget",
     "init",
     "show",
     "doctor",

@@ -59,6 +59,11 @@ def exam(document: Document, **options: Any) -> Exam:
     return _workspace().exam(document, **options)
 
 
+def forget(document: Document) -> int:
+    """Let go of sections that left a document, so that they are not read again; gives how many went."""
+    return _workspace().forget(document)
+
+
 def show(path: str | Path) -> ShowReport:
     """Tell what is known about a document: runs, versions, sizes."""
     return _workspace().show(path)

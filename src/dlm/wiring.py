@@ -346,6 +346,12 @@ class Workspace:
             emit=on_event,
         )
 
+    def forget(self, document: Document) -> int:
+        """Let go of sections that left the document. See :func:`dlm.app.forget.forget`."""
+        from dlm.app.forget import forget
+
+        return forget(document, store=self.store, sources=self.sources, replay=self.replay)
+
     def show(self, path: str | Path) -> ShowReport:
         """Tell what is known about a document."""
         from dlm.app.show import show

@@ -84,7 +84,8 @@ def test_train_prints_the_loss_alone_and_the_summary_beside_it(dlm: Runner) -> N
     assert dlm.last == {
         "path": Path("notes.dlm"),
         "stopped": False,
-        "mode": "fresh",
+        "mode": "auto",
+        "phase": "all",
         "seed": None,
         "max_steps": None,
         "accept_license": False,

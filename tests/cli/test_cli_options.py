@@ -35,6 +35,8 @@ OPTIONS = {
     ("dlm init", "--i-accept-license"): ["--i-accept-license"],
     ("dlm init", "--force"): ["--force"],
     ("dlm train", "--resume"): ["--resume"],
+    ("dlm train", "--fresh"): ["--fresh"],
+    ("dlm train", "--phase"): ["--phase", "sft"],
     ("dlm train", "--seed"): ["--seed", "7"],
     ("dlm train", "--max-steps"): ["--max-steps", "9"],
     ("dlm train", "--i-accept-license"): ["--i-accept-license"],
@@ -60,10 +62,9 @@ OPTIONS = {
 """Words that use the option; the call with them must differ from the plain call."""
 
 BESIDE = {
-    ("dlm train", "--fresh"): (["--resume"], ["--resume", "--fresh"]),
     ("dlm templates list", "--accept-unsigned"): (["--refresh"], ["--refresh", "--accept-unsigned"]),
 }
-"""Options that act beside another one: without, with. ``--fresh`` is the default said aloud; it contradicts."""
+"""Options that act beside another one: without, with."""
 
 GLOBAL = {
     "home": ["--home", "/elsewhere"],

@@ -155,6 +155,19 @@ def test_plain_lines_come_seconds_apart_with_the_time_left() -> None:
     assert len(lines) == 21
 
 
+def test_counts_of_things_tell_how_fast_they_go() -> None:
+    clock, lines = _Clock(), list[str]()
+    meter = LineMeter(lines.append, clock)
+
+    for stage, unit in (("scan", "files"), ("download", "B")):
+        for done in (0, 3 << 20, 6 << 20):
+            meter.tick(Tick(stage=stage, done=done, total=12 << 20, unit=unit))
+            clock.now += 6.0
+
+    assert lines[2] == "scan 6291456/12582912 files  524,288 files/s  about 12 s left"
+    assert lines[5] == "download 6.0 MiB/12.0 MiB  0.5 MiB/s  about 12 s left"
+
+
 def test_a_new_stage_gets_its_own_line_at_once() -> None:
     clock, lines = _Clock(), list[str]()
     meter = LineMeter(lines.append, clock)

@@ -174,7 +174,11 @@ class TestWhatWasRemoved:
         assert (event.loss, event.loss_before, event.sections) == (0.5, 2.0, 1)
         assert [line["loss"] for line in scene.log() if line["type"] == "retention"] == [0.5]
         summary = scene.store.read_summary(ID, Path(report.summary_path).name.removesuffix(".summary.json"))
-        assert (summary["retention_loss"], summary["retention_loss_delta"], summary["retention_sft"]) == (0.5, -1.5, 0.5)
+        assert (summary["retention_loss"], summary["retention_loss_delta"], summary["retention_sft"]) == (
+            0.5,
+            -1.5,
+            0.5,
+        )
         assert summary["retention_cpt"] is None
 
     def test_a_memory_that_cannot_be_written_is_told_and_made_good(
@@ -256,3 +260,17 @@ class TestSources:
         assert scene.train(self.document()).status == "completed"
         assert any("a.py is not remembered yet" in note.message for note in scene.of(Note))
         assert scene.of(RunFinished)[0].status == "completed"
+
+
+class TestForgetting:
+    def test_what_left_the_document_is_read_no_more(self, scene: Scene) -> None:
+        scene.train(a_document(BODY + TOWER))
+        scene.train(a_document(BODY + INN))
+        assert scene.workspace.forget(a_document(BODY + INN)) == 1
+        assert scene.workspace.forget(a_document(BODY + INN)) == 0
+        scene.train(a_document(BODY + INN))
+        assert not any(row.is_replay for row in scene.trainer.jobs[-1].train_rows)
+
+    def test_a_document_that_was_never_trained_has_nothing_to_forget(self, scene: Scene) -> None:
+        assert scene.workspace.forget(a_document()) == 0
+        assert not scene.store.location(ID).exists()

@@ -37,7 +37,19 @@ def remembered(body: str) -> list[Snapshot]:
     ]
 
 
-PAIRS = "::instruction::\n### Q\nWho keeps the harbour?\n\n### A\nAda Quint.\n\n### Q\nWhen does it close?\n\n### A\nAt 6:40.\n"
+PAIRS = """::instruction::
+### Q
+Who keeps the harbour?
+
+### A
+Ada Quint.
+
+### Q
+When does it close?
+
+### A
+At 6:40.
+"""
 PROSE = "The ferry to Nessa is dark green. The bell of Orla rings every hour at night.\n"
 
 
@@ -89,7 +101,9 @@ def test_the_old_state_of_a_file_that_is_still_there_is_left() -> None:
     assert recalled_rows([old], rows_of("Prose of the document.\n"))[0].source == "notes/a.md"
 
 
-@pytest.mark.parametrize("content", ["### Q\nno answer", "text before\n### Q\nq\n### A\na", "### Q\nq\n### A\na\n::prose::\nx"])
+@pytest.mark.parametrize(
+    "content", ["### Q\nno answer", "text before\n### Q\nq\n### A\na", "### Q\nq\n### A\na\n::prose::\nx"]
+)
 def test_what_no_longer_reads_as_a_section_is_left(content: str) -> None:
     broken = Snapshot(section_id="0" * 16, type="instruction", content=content, first_seen_at=SEEN, last_seen_at=SEEN)
     assert recalled_rows([broken], ()) == ()

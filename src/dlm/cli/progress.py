@@ -25,6 +25,9 @@ LINE_INTERVAL_S = 5.0
 """Seconds between two plain progress lines: a log of an hour's training stays readable."""
 
 
+_BYTES = ("B", "bytes")
+
+
 @attrs.frozen(kw_only=True)
 class Tick:
     """How far one stage is; ``detail`` holds figures such as the loss."""
@@ -53,37 +56,57 @@ class SilentMeter:
         """Have nothing to take away."""
 
 
+class Pace:
+    """How fast the stage under way goes, on average since it began."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._stage: str | None = None
+        self._began = (0.0, 0)
+        self._per_s: float | None = None
+
+    def see(self, tick: Tick) -> bool:
+        """Take a tick in; says whether it is the first of its stage."""
+        now, is_first = self._now(), tick.stage != self._stage
+        if is_first:
+            self._stage, self._began = tick.stage, (now, tick.done)
+        elapsed, done = now - self._began[0], tick.done - self._began[1]
+        self._per_s = done / elapsed if elapsed > 0 and done > 0 else None
+        return is_first
+
+    def rate(self, tick: Tick) -> str:
+        """Give units a second; nothing where the unit says nothing, as for optimiser steps."""
+        if self._per_s is None or not tick.unit:
+            return ""
+        return f"{_size(self._per_s)}/s" if tick.unit in _BYTES else f"{self._per_s:,.0f} {tick.unit}/s"
+
+    def left(self, tick: Tick) -> str:
+        """Give the time until the end of the stage."""
+        if self._per_s is None or tick.total is None or tick.done >= tick.total:
+            return ""
+        return f"about {duration((tick.total - tick.done) / self._per_s)} left"
+
+
 class LineMeter:
     """One line at the start of a stage, one every few seconds, one at its end."""
 
     def __init__(self, say: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._now = now
-        self._stage: str | None = None
-        self._began = (0.0, 0)
+        self._pace = Pace(now)
         self._last = 0.0
 
     def tick(self, tick: Tick) -> None:
         """Print the tick when it is due."""
-        now = self._now()
-        is_first = tick.stage != self._stage
-        if is_first:
-            self._stage, self._began = tick.stage, (now, tick.done)
-        elif tick.done != tick.total and now - self._last < LINE_INTERVAL_S:
+        now, is_first = self._now(), self._pace.see(tick)
+        if not is_first and tick.done != tick.total and now - self._last < LINE_INTERVAL_S:
             return
         self._last = now
-        parts = (f"{tick.stage} {_count(tick)}", tick.detail, self._time_left(tick, now))
+        parts = (f"{tick.stage} {_count(tick)}", self._pace.rate(tick), tick.detail, self._pace.left(tick))
         self._say("  ".join(part for part in parts if part))
 
     def rest(self) -> None:
         """Have nothing to take away."""
-
-    def _time_left(self, tick: Tick, now: float) -> str:
-        began, done_then = self._began
-        done = tick.done - done_then
-        if tick.total is None or done <= 0 or tick.done >= tick.total:
-            return ""
-        return f"about {duration((tick.total - tick.done) * (now - began) / done)} left"
 
 
 class BarMeter:
@@ -98,6 +121,7 @@ class BarMeter:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[count]}", markup=False),
+            TextColumn("{task.fields[rate]}", markup=False),
             TextColumn("{task.fields[detail]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=Console(file=out.stderr, markup=False, highlight=False, emoji=False),
@@ -105,17 +129,22 @@ class BarMeter:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._stage: str | None = None
+        self._pace = Pace(time.monotonic)
 
     def tick(self, tick: Tick) -> None:
         """Move the bar."""
-        if tick.stage != self._stage:
+        if self._pace.see(tick):
             for task_id in self._bars.task_ids:
                 self._bars.remove_task(task_id)
-            self._bars.add_task(tick.stage, total=tick.total, count="", detail="")
-            self._stage = tick.stage
-        task_id = self._bars.task_ids[0]
-        self._bars.update(task_id, completed=tick.done, total=tick.total, count=_count(tick), detail=tick.detail)
+            self._bars.add_task(tick.stage, total=tick.total, count="", rate="", detail="")
+        self._bars.update(
+            self._bars.task_ids[0],
+            completed=tick.done,
+            total=tick.total,
+            count=_count(tick),
+            rate=self._pace.rate(tick),
+            detail=tick.detail,
+        )
         self._bars.start()
         if tick.done == tick.total:
             self.rest()
@@ -199,14 +228,14 @@ def duration(seconds: float) -> str:
 
 
 def _count(tick: Tick) -> str:
-    if tick.unit in ("B", "bytes"):
+    if tick.unit in _BYTES:
         done, total = _size(tick.done), None if tick.total is None else _size(tick.total)
         return done if total is None else f"{done}/{total}"
     count = str(tick.done) if tick.total is None else f"{tick.done}/{tick.total}"
     return f"{count} {tick.unit}".rstrip()
 
 
-def _size(n_bytes: int) -> str:
+def _size(n_bytes: float) -> str:
     return f"{n_bytes / 2**20:.1f} MiB"
 
 

@@ -202,21 +202,25 @@ class Exam:
 
     def to_text(self) -> str:
         """Give a few lines for a terminal."""
-        lines = [
-            f"own questions answered      {self.own}",
-            f"reworded questions answered {self.reworded}",
-            f"facts of the prose           {self.prose}",
-            *self._memory_lines(),
-            f"ordinary questions kept     {self.kept}, {len(self.leaks)} of {self.probes} answers mention the document",
-            f"drift from the base         {self.drift:.3f} nats/token",
+        figures = [
+            ("own questions answered", str(self.own)),
+            ("reworded questions answered", str(self.reworded)),
+            ("facts of the prose", str(self.prose)),
+            *self._memory(),
+            (
+                "ordinary questions kept",
+                f"{self.kept}, {len(self.leaks)} of {self.probes} answers mention the document",
+            ),
+            ("drift from the base", f"{self.drift:.3f} nats/token"),
         ]
+        lines = [f"{name:<28}{figure}" for name, figure in figures]
         lines += [f"  not yet known, line {g.question.line}: {g.question.text}" for g in self.missed[:10]]
         return "\n".join(lines)
 
-    def _memory_lines(self) -> list[str]:
+    def _memory(self) -> list[tuple[str, str]]:
         """Tell of earlier runs only where there were any."""
-        lines = [("learned in earlier runs     ", self.older), ("of sections removed since    ", self.removed)]
-        return [f"{name}{score}" for name, score in lines if score.asked]
+        scores = [("learned in earlier runs", self.older), ("of sections removed since", self.removed)]
+        return [(name, str(score)) for name, score in scores if score.asked]
 
     def __str__(self) -> str:
         return self.to_text()

@@ -121,6 +121,8 @@ def _exam_table(exam: Exam) -> str:
         ("own questions answered", str(exam.own)),
         ("reworded questions answered", str(exam.reworded)),
         ("facts of the prose", str(exam.prose)),
+        *(("learned in earlier runs", str(exam.older)) for _ in range(exam.older.asked > 0)),
+        *(("of sections removed since", str(exam.removed)) for _ in range(exam.removed.asked > 0)),
         ("ordinary questions kept", str(exam.kept)),
         ("answers that mention the document unasked", f"{len(exam.leaks)} of {exam.probes}"),
         ("drift from the base", f"{exam.drift:.3f} nats/token"),
