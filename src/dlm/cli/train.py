@@ -62,7 +62,7 @@ def _add_course(parser: Parser) -> None:
         "--phase",
         choices=("sft", "preference", "all"),
         default="all",
-        help="What to learn from: prose and questions (sft), chosen and rejected answers (preference), or all (default).",
+        help="What to learn from: prose and questions (sft), preferences (preference), or all of it (default).",
     )
     parser.add_argument(
         "--seed", type=whole_number(0), metavar="N", help="Random seed (default: training.seed of the document)."

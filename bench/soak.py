@@ -1,0 +1,260 @@
+"""Edit and train again, many times, on the real small base; check after each time that nothing was lost.
+
+    python bench/soak.py --cycles 50
+
+Every cycle changes the document or the folder of notes beside it (adds, corrects, removes, or leaves all as it is) and
+trains a few steps. Now and then a training is killed with SIGKILL, or interrupted and resumed. After each cycle the
+store is compared with a model of what it must hold; at the end its growth is told part by part. Exits 1 when an
+invariant is broken or the process keeps growing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dlm.domain.document import Document
+from dlm.domain.errors import Interrupted
+from dlm.domain.events import StepDone
+from dlm.domain.metrics import RunFilter
+from dlm.domain.sections import Pair, Section
+from dlm.wiring import Workspace
+
+ID = "01KPXZ0000000000000000000S"
+HEAD = (
+    f"---\ndlm_id: {ID}\ndlm_version: 15\nbase_model: smollm2-135m\ntraining:\n  retention: 0\n"
+    "  sources:\n    - path: notes\n---\nThe harbour of Velm was built of grey stone.\n"
+)
+STEPS = 4
+NAMES = "Ada Ben Cleo Dov Elin Finn Gil Hana Ivo Jun Kit Lena Milo Nell Olaf Pia Quin Rosa Sven Tove".split()
+THINGS = "bell ferry mill tower inn gate well bridge library chapel school market quay garden lamp".split()
+
+
+class Soak:
+    """A document, its folder of notes, its store, and a model of what was ever in them."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.path = folder / "notes.dlm"
+        self.notes = folder / "notes"
+        self.notes.mkdir(parents=True)
+        self.path.write_text(HEAD, encoding="utf-8")
+        (self.notes / "a.md").write_text("The bell of Orla rings at noon.\n", encoding="utf-8")
+        self.home = folder / "home"
+        self.workspace = Workspace(self.home)
+        self.ever: set[str] = set()
+        self.committed = 0
+        self.problems: list[str] = []
+
+    @property
+    def document(self) -> Document:
+        return Document.load(self.path)
+
+    def edit(self) -> str:
+        """Change something at random; gives what."""
+        kinds = (self._add, self._add, self._correct, self._remove, self._add_file, self._edit_file, self._remove_file)
+        if self.random.random() < 0.1:
+            return "nothing"
+        change = self.random.choice(kinds)
+        change()
+        return change.__name__.strip("_")
+
+    def _fact(self) -> Pair:
+        name, thing, number = self.random.choice(NAMES), self.random.choice(THINGS), self.random.randrange(1000)
+        return Pair(f"Who looks after {thing} number {number}?", f"{name} looks after it.")
+
+    def _instructions(self) -> list[Section]:
+        return [section for section in self.document.sections if section.type == "instruction"]
+
+    def _add(self) -> None:
+        self.document.edit(append=[Section.instruction([self._fact(), self._fact()])]).save()
+
+    def _correct(self) -> None:
+        sections = self._instructions()
+        if not sections:
+            return self._add()
+        old = self.random.choice(sections)
+        pairs = [Pair(pair.question, f"{self.random.choice(NAMES)} does now.") for pair in old.pairs]
+        self.document.edit(replace={old.section_id: Section.instruction(pairs)}).save()
+        return None
+
+    def _remove(self) -> None:
+        sections = self._instructions()
+        if sections:
+            self.document.edit(remove=[self.random.choice(sections).section_id]).save()
+
+    def _files(self) -> list[Path]:
+        return sorted(self.notes.iterdir())
+
+    def _add_file(self) -> None:
+        thing = self.random.choice(THINGS)
+        path = self.notes / f"{thing}-{self.random.randrange(1000)}.md"
+        path.write_text(f"The {thing} was painted by {self.random.choice(NAMES)}.\n", encoding="utf-8")
+
+    def _edit_file(self) -> None:
+        if files := self._files():
+            self.random.choice(files).write_text(f"{self.random.choice(NAMES)} came by.\n", encoding="utf-8")
+
+    def _remove_file(self) -> None:
+        if files := self._files():
+            self.random.choice(files).unlink()
+
+    # One cycle.
+
+    def train(self) -> str:
+        """Train a few steps; gives the outcome."""
+        report = self.workspace.train(self.document, max_steps=STEPS)
+        if report.status == "completed":
+            self.committed += 1
+        return report.status
+
+    def interrupt_and_resume(self) -> str:
+        """Stop after two steps, then go on to the end."""
+        seen: list[StepDone] = []
+
+        def watch(event: Any) -> None:
+            if isinstance(event, StepDone):
+                seen.append(event)
+
+        try:
+            self.workspace.train(self.document, mode="fresh", max_steps=STEPS, on_event=watch, stop=lambda: len(seen) >= 2)
+        except Interrupted:
+            report = self.workspace.train(self.document, mode="resume", max_steps=STEPS)
+            self.committed += 1
+            self.expect(report.steps == STEPS, f"resumed to step {report.steps}")
+            return "resumed"
+        self.problems.append("a training that was told to stop did not")
+        return "not interrupted"
+
+    def kill(self) -> str:
+        """Kill a training somewhere, then train again over what it left."""
+        words = [sys.executable, "-m", "dlm", "--home", str(self.home), "train", str(self.path), "--fresh"]
+        with subprocess.Popen([*words, "--max-steps", str(STEPS)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
+            try:
+                child.wait(self.random.uniform(2.0, 14.0))
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGKILL)
+        if child.returncode == 0:
+            self.committed += 1
+            return "finished before it was killed"
+        before = self.workspace.store.current(ID)
+        self.workspace.train(self.document, mode="fresh", max_steps=STEPS, break_lock=True)
+        after = self.workspace.store.current(ID)
+        assert after is not None
+        self.committed = after.version if before is None else self.committed + after.version - self._known_version
+        return "killed"
+
+    @property
+    def _known_version(self) -> int:
+        return self._last_version
+
+    _last_version = 0
+
+    # What must hold.
+
+    def expect(self, holds: bool, problem: str) -> None:
+        """Note a broken invariant."""
+        if not holds:
+            self.problems.append(problem)
+
+    def check(self) -> None:
+        """Compare the store with what it must hold."""
+        store = self.workspace.store
+        corpus = self.workspace.corpus(self.document)
+        manifest, current = store.manifest(ID), store.current(ID)
+        assert manifest is not None
+        assert current is not None
+        self.ever |= set(manifest.content_hashes)
+        ids = [run.run_id for run in manifest.training_runs]
+        self.expect(ids == sorted(set(ids)), f"run ids are not unique and rising: {ids}")
+        self.expect(all(run.status != "running" for run in manifest.training_runs), "a run is still open")
+        self.expect(manifest.adapter_version == current.version, "manifest and pointer name different versions")
+        self.expect(set(manifest.content_hashes) == set(corpus.section_ids), "the manifest knows other sections")
+        self.expect((current.folder / "adapter_model.safetensors").is_file(), "the adapter is not there")
+        remembered = self.workspace.replay.size(ID, current=corpus.known_names)
+        self.expect(remembered.sections >= len(self.ever), f"{remembered.sections} of {len(self.ever)} are remembered")
+        rows = {run.run_id: run.status for run in self.workspace.metrics_store.runs(ID, RunFilter(limit=None))}
+        for run in manifest.training_runs:
+            wanted = {"completed": "ok"}.get(run.status, run.status)
+            self.expect(rows.get(run.run_id) in (wanted, "failed"), f"run {run.run_id}: {run.status}, {rows.get(run.run_id)}")
+        leftovers = [path.name for path in store.location(ID).rglob("*") if ".staging" in path.name or ".tmp." in path.name]
+        self.expect(not leftovers, f"left over: {leftovers}")
+        self._last_version = current.version
+
+    def parts(self) -> dict[str, int]:
+        """Give bytes on disk by part of the store."""
+        root = self.workspace.store.location(ID)
+        sizes: dict[str, int] = {}
+        for path in root.rglob("*"):
+            if path.is_file():
+                part = path.relative_to(root).parts[0]
+                sizes[part] = sizes.get(part, 0) + path.stat().st_size
+        return sizes
+
+
+def cycles(soak: Soak, count: int) -> Iterator[dict[str, Any]]:
+    """Run the cycles; gives what each did and how large things are after it."""
+    process = psutil.Process()
+    for number in range(1, count + 1):
+        began, what = time.monotonic(), soak.edit()
+        if number % 10 == 0:
+            outcome = soak.kill()
+        elif number % 7 == 0:
+            outcome = soak.interrupt_and_resume()
+        else:
+            outcome = soak.train()
+        soak.check()
+        yield {
+            "cycle": number,
+            "edit": what,
+            "outcome": outcome,
+            "seconds": round(time.monotonic() - began, 1),
+            "rss_mb": process.memory_info().rss >> 20,
+            "store": soak.parts(),
+        }
+
+
+def main() -> int:
+    """Run the soak and judge it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cycles", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=7)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dlm-soak-") as folder:
+        soak = Soak(Path(folder), args.seed)
+        seen = []
+        for line in cycles(soak, args.cycles):
+            seen.append(line)
+            print(json.dumps(line), flush=True)
+        return _judge(soak, seen)
+
+
+def _judge(soak: Soak, seen: list[dict[str, Any]]) -> int:
+    versions = len(list(soak.workspace.store.location(ID).glob("adapter/versions/v*")))
+    last, settled = seen[-1], seen[min(4, len(seen) - 1)]
+    growth = last["rss_mb"] - settled["rss_mb"]
+    print(f"{len(seen)} cycles, {versions} adapter versions, {len(soak.ever)} sections ever")
+    for part, size in sorted(last["store"].items()):
+        print(f"  {part:<16} {size / 2**20:9.2f} MiB")
+    print(f"  memory after cycle {settled['cycle']}: {settled['rss_mb']} MB, at the end {last['rss_mb']} MB")
+    for problem in soak.problems:
+        print(f"BROKEN: {problem}")
+    limit = max(100, settled["rss_mb"] // 5)
+    if growth > limit:
+        print(f"BROKEN: the process grew by {growth} MB, more than {limit}")
+    return 1 if soak.problems or growth > limit else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
