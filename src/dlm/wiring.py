@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dlm.ports.generator import GeneratorPort
     from dlm.ports.hardware import HardwareProbe
     from dlm.ports.registry import RegistryPort
+    from dlm.ports.replay import ReplayPort
     from dlm.ports.store import StorePort
     from dlm.ports.trainer import TrainerPort
 
@@ -51,7 +52,7 @@ class Workspace:
 
     Args:
         home: store root; ``$DLM_HOME`` or ``~/.dlm`` when None. Nothing is created before something is saved.
-        store, registry, hardware, trainer, generator, gallery, clock: replace an adapter by your own.
+        store, replay, registry, hardware, trainer, generator, gallery, clock: replace an adapter by your own.
         environ: where settings are read from; the process environment when None.
     """
 
@@ -60,6 +61,7 @@ class Workspace:
         home: str | Path | None = None,
         *,
         store: StorePort | None = None,
+        replay: ReplayPort | None = None,
         registry: RegistryPort | None = None,
         hardware: HardwareProbe | None = None,
         trainer: TrainerPort | None = None,
@@ -71,6 +73,7 @@ class Workspace:
         self._environ = os.environ if environ is None else environ
         self.home = resolve_home(home, self._environ)
         self._store = store
+        self._replay = replay
         self._registry = registry
         self._hardware = hardware
         self._trainer = trainer
@@ -104,6 +107,15 @@ class Workspace:
         from dlm.adapters.filesystem import FileStore
 
         return FileStore(self.home, self.clock)
+
+    @cached_property
+    def replay(self) -> ReplayPort:
+        """Where removed sections are remembered."""
+        if self._replay is not None:
+            return self._replay
+        from dlm.adapters.replay import FileReplay
+
+        return FileReplay(self.store.location)
 
     @cached_property
     def hardware(self) -> HardwareProbe:
