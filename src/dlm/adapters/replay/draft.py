@@ -10,7 +10,7 @@ import attrs
 
 from dlm.adapters.replay.index_json import IndexWriter
 from dlm.adapters.replay.names import CORPUS, INDEX, NEW_CORPUS, NEW_INDEX, TABLE, temporary
-from dlm.adapters.replay.table import Records, TableWriter
+from dlm.adapters.replay.table import ArrayTable, Records, TableWriter
 from dlm.domain.text_files import sync_folder
 
 
@@ -63,7 +63,7 @@ def write_draft(folder: Path, chunks: Iterable[Records]) -> Draft:
             table = TableWriter(table_file)
             with draft.index.open("xb") as index_file:
                 index = IndexWriter(index_file)
-                for chunk in chunks:
+                for chunk in (part for whole in chunks for part in ArrayTable(whole).chunks()):
                     index.add(chunk)
                     table.add(chunk)
                 index.finish()
