@@ -138,16 +138,18 @@ def _snapshot(value: dict[Any, Any]) -> Snapshot:
         raise DamagedFrame(str(exc)) from exc
 
 
-def read_at(file: BinaryIO, offset: int, length: int, section_id: str) -> tuple[bytes, Snapshot]:
-    """Give the frame of ``length`` bytes at ``offset``, and what it says.
+def read_at(file: BinaryIO, size: int, offset: int, length: int, section_id: str) -> tuple[bytes, Snapshot]:
+    """Give the frame of ``length`` bytes at ``offset`` in a file of ``size`` bytes, and what it says.
 
     Raises:
         DamagedFrame: it is not there, cannot be decoded, or is about another section.
     """
     if not len(MAGIC) < length <= MAX_FRAME:
         raise DamagedFrame(f"no frame is {length} bytes long")
-    file.seek(offset)
-    frame = file.read(length)
+    frame = b""
+    if offset + length <= size:  # the system refuses to seek to absurd places
+        file.seek(offset)
+        frame = file.read(length)
     if len(frame) < length:
         raise DamagedFrame("it reaches beyond the end of the file")
     snapshot = decode(frame)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 from dlm.adapters.replay.frames import MAX_FRAME
-from dlm.adapters.replay.table import Records, as_text, records
+from dlm.adapters.replay.table import MAX_OFFSET, Records, as_text, records
 from dlm.domain.json_record import in_utc, plain_time
 from dlm.domain.replay import is_section_id
 
@@ -19,7 +19,6 @@ _BLOCK = 1 << 20
 _MAX_ENTRY = 1 << 12
 """An entry of ours is 130 characters long. What is thirty times that is not an entry."""
 
-_MAX_OFFSET = 1 << 62
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -142,7 +141,7 @@ def _row(value: Any) -> Row:
     if type(weight) not in (int, float) or not (math.isfinite(weight) and weight >= 0):
         raise ValueError(f"the weight {weight!r} of {section_id}"[:100])
     numbers: tuple[Any, Any] = value.get("byte_offset"), value.get("length")
-    if not all(type(number) is int and 0 <= number < _MAX_OFFSET for number in numbers):
+    if not all(type(number) is int and 0 <= number < MAX_OFFSET for number in numbers):
         raise ValueError(f"the place {numbers!r} of {section_id}"[:100])
     offset, length = numbers
     # A frame this long is never read; cutting the number keeps sums of lengths within 64 bits.

@@ -83,7 +83,7 @@ class Shelf:
         if self.corpus is None or place is None:
             return None, f"section {section_id}: there is no such file"
         try:
-            return read_at(self.corpus, *place, section_id), ""
+            return read_at(self.corpus, self.corpus_size, *place, section_id), ""
         except DamagedFrame as exc:
             return None, f"the frame of section {section_id} at byte {place[0]}: {exc}"
 

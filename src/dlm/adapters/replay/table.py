@@ -23,6 +23,9 @@ RECORD = np.dtype([("id", "<u8"), ("offset", "<u8"), ("length", "<u8"), ("added"
 CHUNK = 32_768
 """Records at a time: 1.3 MB, which the processor's cache holds."""
 
+MAX_OFFSET = 1 << 62
+"""No place in a corpus is that far back, so that places can be added up in 64 bits."""
+
 Records: TypeAlias = npt.NDArray[np.void]
 Ids: TypeAlias = npt.NDArray[np.uint64]
 
@@ -84,6 +87,8 @@ def _is_sound(table: FileTable, header: bytes, crc: int) -> bool:
     for chunk in table.chunks():
         ids = chunk["id"]
         if int(ids[0]) <= last or bool(np.any(ids[1:] <= ids[:-1])):
+            return False
+        if bool(np.any(chunk["offset"] >= MAX_OFFSET)) or bool(np.any(chunk["length"] >= MAX_OFFSET >> 24)):
             return False
         found, last = zlib.crc32(chunk.data, found), int(ids[-1])
     return zlib.crc32(header[:_SIGNED], found) == crc
