@@ -68,6 +68,7 @@ ERROR_AREAS: Mapping[str, str] = {
     "infer": "Asking a trained model",
     "templates": "Templates",
     "store": "The store",
+    "replay": "Removed sections",
     "lock": "The record of the last run",
     "license": "Licences",
     "home": "The home folder",

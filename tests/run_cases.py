@@ -16,10 +16,10 @@ from dlm.testing.clocks import FixedClock
 from dlm.testing.generators import FakeGenerator
 from dlm.testing.hardware import FakeHardware
 from dlm.testing.registries import FakeRegistry, tiny_base
+from dlm.testing.replays import MemoryReplay
 from dlm.testing.stores import MemoryStore
 from dlm.testing.trainers import FakeTrainer
 from dlm.wiring import Workspace
-from tmp_fakes import R as MemoryReplay
 from tmp_fakes import S as MemorySources
 
 ID = "01KPXZ0000000000000000000A"

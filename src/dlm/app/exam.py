@@ -58,7 +58,7 @@ def exam(
     with unwrapped():
         corpus = read_corpus(document, sources=sources, store=store, emit=safe)
         seed, version = document.frontmatter.training.seed, adapter.version
-        recalled = recall(corpus, replay, n_new=0, seed=seed, version=version, now=clock.now())
+        recalled = recall(corpus, replay, n_new=0, seed=seed, version=version, now=clock.now(), emit=safe)
         return examine(
             corpus.rows,
             document.frontmatter.system_prompt,

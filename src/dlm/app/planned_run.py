@@ -138,7 +138,7 @@ def plan_run(
         emit(Note(subject="train", message=message, severity="warning"))
     rows = [row for row in corpus.rows if row.kind in ("prose", "instruction")]
     delta = corpus.delta(manifest.content_hashes if manifest else ())
-    recalled = _recalled(corpus, delta, manifest, options, ports)
+    recalled = _recalled(corpus, delta, manifest, options, ports, emit)
     statements = tuple(statement_rows(rows))
     material = _material(rows, len(statements), recalled)
     recipe = choose_recipe(document.frontmatter, material, access.spec, seed=options.seed)
@@ -164,7 +164,7 @@ def plan_run(
 
 
 def _recalled(
-    corpus: Corpus, delta: Delta, manifest: Manifest | None, options: TrainOptions, ports: TrainPorts
+    corpus: Corpus, delta: Delta, manifest: Manifest | None, options: TrainOptions, ports: TrainPorts, emit: Emit
 ) -> Recalled:
     if manifest is None:
         return Recalled()
@@ -175,6 +175,7 @@ def _recalled(
         seed=effective_seed(corpus.document, options),
         version=manifest.adapter_version,
         now=ports.clock.now(),
+        emit=emit,
     )
 
 

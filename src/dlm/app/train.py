@@ -210,12 +210,22 @@ class _Run:
         self.record.commit(self._with_version(version))
         exam: Exam | None = None
         try:
-            remember(self.corpus, self.ports.replay, run_id=self.record.run_id, now=self.record.started, emit=self.emit)
+            self._remember()
             self._tell_retention(outcome)
             exam = self._examine(version, outcome)
         finally:
             report = self._complete(self._report(outcome, version, exam, ended), outcome, ended)
         return report
+
+    def _remember(self) -> None:
+        remember(
+            self.corpus,
+            self.ports.replay,
+            removed=self.planned.delta.removed,
+            run_id=self.record.run_id,
+            now=self.record.started,
+            emit=self.emit,
+        )
 
     def _with_version(self, version: AdapterRef) -> Manifest:
         """Give the manifest that knows the new version and what it learned."""

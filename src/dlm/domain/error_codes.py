@@ -104,6 +104,11 @@ _CODES = {
     "store.not-text": "A file of the store is not UTF-8 text any more, so it was damaged. Put back a backup of it.",
     "store.summary-corrupt": "The summary of a training run was damaged. The adapter is not affected; delete the file.",
     "store.unreadable": "A file of the store cannot be read. Check its permissions and that its disk is present.",
+    "replay.corrupt": "A file that remembers removed sections was damaged. What is whole of it is used, and the next "
+    "training mends it; the trained adapter is not affected. A backup of the replay folder brings the rest back.",
+    "replay.not-a-file": "A link or a device stands where the store remembers removed sections. Put the folder itself "
+    "there, or move it aside to start remembering anew.",
+    "replay.too-large": "A section is so long that it is not remembered once it is removed. Split it into several.",
     "lock.unreadable": "dlm.lock, the record of the last run's circumstances, was damaged or comes from a newer dlm. "
     "Train with --update-lock to write a new one.",
     "lock.drift": "Something that changes results differs from the last run, such as the base model or torch. "

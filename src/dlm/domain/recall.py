@@ -35,21 +35,46 @@ def recalled_rows(snapshots: Iterable[Snapshot], current: Sequence[Row]) -> tupl
     """Give the rows of remembered sections that the document does not contradict: pairs, sentences of prose, and prose
     as it stood where none of it was edited.
 
+    Of two remembered sections that say different things the one seen later counts.
+
     Args:
         current: rows of the document as it is.
     """
-    present = _Present(current)
-    return tuple(row for snapshot in snapshots for row in present.valid(list(_rows_of(snapshot))))
+    present = _Present()
+    present.add(current)
+    found: list[Row] = []
+    for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.last_seen_at, reverse=True):
+        valid = list(present.valid(list(_rows_of(snapshot))))
+        present.add(valid)
+        found += valid
+    return tuple(found)
+
+
+def superseded(snapshots: Iterable[Snapshot], current: Sequence[Row]) -> tuple[str, ...]:
+    """Give the ids of remembered sections of which nothing is worth reading, since the document says all of it
+    otherwise. Preferences are never among them: this phase does not read them."""
+    present = _Present()
+    present.add(current)
+    return tuple(
+        snapshot.section_id
+        for snapshot in snapshots
+        if snapshot.type != "preference" and not any(True for _ in present.valid(list(_rows_of(snapshot))))
+    )
 
 
 class _Present:
-    """What the document says now."""
+    """What is said now: by the document, and by sections that were removed later."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._files = {row.source for row in rows if row.source is not None}
-        self._questions = {words_of(row.question) for row in rows if row.kind == "instruction" and not row.statement}
+    def __init__(self) -> None:
+        self._files: set[str] = set()
+        self._questions: set[tuple[str, ...]] = set()
         self._by_word: dict[str, list[frozenset[str]]] = defaultdict(list)
-        for row in statement_rows(rows):
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take in what rows say."""
+        self._files |= {row.source for row in rows if row.source is not None}
+        self._questions |= {words_of(row.question) for row in rows if row.kind == "instruction" and not row.statement}
+        for row in (*statement_rows(rows), *(row for row in rows if row.statement is not None)):
             words = frozenset(words_of(row.answer))
             for word in words:
                 self._by_word[word].append(words)
