@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+
+from dlm.domain.path_regex import one_of, path_regex
 
 MAX_SPELLINGS = 256
-"""Plain patterns one pattern may stand for once its braces are written out. ``{a,b}`` twenty times would be a million."""
+"""Plain patterns one pattern may stand for with its braces written out; ``{a,b}`` twenty times would be a million."""
 
 MAX_PATTERN_CHARS = 1024
 """Longest pattern read: a quarter of the longest path that common systems open."""
@@ -116,7 +119,7 @@ def _braces(pattern: str) -> list[str] | None:
                 if len(cuts) == 1:
                     break
                 cuts.append(at)
-                inner = [pattern[a + 1 : b] for a, b in zip(cuts, cuts[1:], strict=False)]
+                inner = [pattern[a + 1 : b] for a, b in pairwise(cuts)]
                 return [pattern[:start] + choice + pattern[at + 1 :] for choice in inner]
     return None
 
@@ -146,40 +149,7 @@ def _any_of(patterns: Iterable[str]) -> _Test | None:
 
 
 def _regex(pattern: str) -> str:
-    """Translate a pattern without braces. A star takes the shortest run that lets its neighbour fit, once and for all.
-
-    That is right because every neighbour has a fixed length, and it keeps matching linear in the path for each star.
-    """
-    *groups, last = _split_at_double_stars(pattern.split("/"))
-    if not groups:
-        return _parts(last)
-    first, *middle = groups
-    text = (_parts(first) + "/") if first else ""
-    for group in middle:
-        text += f"(?>(?:[^/]+/)*?{_parts(group)}/)"
-    return text + (f"(?:[^/]+/)*{_parts(last)}" if last else ".*")
-
-
-def _split_at_double_stars(parts: list[str]) -> list[list[str]]:
-    groups: list[list[str]] = [[]]
-    for part in parts:
-        if part == "**":
-            groups.append([])
-        else:
-            groups[-1].append(part)
-    return groups
-
-
-def _parts(parts: list[str]) -> str:
-    return "/".join(map(_part, parts))
-
-
-def _part(part: str) -> str:
-    chunks = list(_chunks(part))
-    if len(chunks) == 1:
-        return chunks[0]
-    first, *middle, last = chunks
-    return first + "".join(f"(?>[^/]*?{chunk})" for chunk in middle if chunk) + "[^/]*" + last
+    return path_regex([None if part == "**" else list(_chunks(part)) for part in pattern.split("/")])
 
 
 def _chunks(part: str) -> Iterator[str]:
@@ -206,12 +176,6 @@ _SET = re.compile(r"\[(?P<no>[!^]?)(?P<members>\]?[^\]]*)\]")
 
 
 def _set(found: re.Match[str]) -> str:
-    """Translate ``[…]``; a range that runs backwards is empty, as in the shell."""
-    members = []
-    for item in re.finditer(r"(?s)(.)-(.)|(.)", found["members"]):
-        low, high = (item[1], item[2]) if item[1] is not None else (item[3], item[3])
-        if low <= high:
-            members.append(f"{re.escape(low)}-{re.escape(high)}")
-    if found["no"]:
-        return f"[^/{''.join(members)}]"
-    return f"(?!/)[{''.join(members)}]" if members else "(?!)"
+    members = re.finditer(r"(?s)(.)-(.)|(.)", found["members"])
+    ranges = [(item[1], item[2]) if item[1] is not None else (item[3], item[3]) for item in members]
+    return one_of(ranges, negated=bool(found["no"]))

@@ -1,4 +1,4 @@
-"""Which files of a tree are learned: the patterns of the directive, of the folders' own settings, and the rules between.
+"""Which files of a tree are learned: patterns of the directive, settings of folders, and what wins over what.
 
 1  include    of the deepest training.yaml above the file that has one, else of the directive
 2  exclude    of the directive
@@ -35,10 +35,13 @@ DEFAULT_EXCLUDES = tuple(
 
 
 class IgnoreRules(Protocol):
-    """The rules of one ``.dlm/ignore``. Paths are relative to the folder that holds ``.dlm``; a folder's ends in ``/``."""
+    """The rules of one ``.dlm/ignore``. Paths are relative to the folder that holds ``.dlm``."""
 
     def decide(self, path: str) -> bool | None:
-        """Give True: left out; False: brought back by a rule with ``!``; None: no rule fits."""
+        """Give True: left out; False: brought back by a rule with ``!``; None: no rule fits.
+
+        The path of a folder ends in ``/``.
+        """
         ...
 
     def may_bring_back_below(self, folder: str) -> bool:

@@ -122,8 +122,8 @@ class SourceFile:
 class DirectiveCounts:
     """What one entry of ``training.sources`` gave. Bytes of text files; each skip counts files.
 
-    A folder that is left out as a whole is not looked into, so its files are not counted. A folder that cannot be opened
-    counts as one unreadable file. A file that an earlier entry gave already is in no count.
+    A folder that is left out as a whole is not looked into, so its files are not counted. A folder that cannot be
+    opened counts as one unreadable file. A file that an earlier entry gave already is in no count.
     """
 
     path: str

@@ -10,7 +10,7 @@ import attrs
 
 from dlm.domain.globs import BadPatternError, GlobList
 from dlm.domain.text import FaultList, suggestion
-from dlm.domain.values import BadValueError, Flag, ListOf, Text, Whole, name_of, resolve
+from dlm.domain.values import BadValueError, Flag, ListOf, Number, Text, Whole, name_of, resolve
 from dlm.domain.yaml_text import MAX_YAML_CHARS, MapNode, Node, ScalarNode, read_mapping
 
 FILE_NAME = "training.yaml"
@@ -108,10 +108,10 @@ def _weights(node: Node) -> dict[str, dict[str, float]]:
 
 
 def _weight(node: Node) -> float:
-    value = resolve(node) if isinstance(node, ScalarNode) else node
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_WEIGHT:
-        raise BadValueError(f"numbers from 0 to {MAX_WEIGHT:g}, not {name_of(value)}", node)
-    return float(value) + 0.0  # -0.0 becomes 0.0
+    try:
+        return Number(0, MAX_WEIGHT).read(node) + 0.0  # -0.0 becomes 0.0
+    except BadValueError as exc:
+        raise BadValueError(exc.expected, node) from None
 
 
 def _entries(node: Node, what: str) -> Iterator[tuple[str, Node]]:

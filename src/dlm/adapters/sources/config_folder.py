@@ -6,14 +6,13 @@ from pathlib import Path
 
 import attrs
 
-from dlm.adapters.sources.ignore_file import IgnoreFile, read_ignore_file
 from dlm.adapters.sources.reading import TooLargeError, read_bytes
+from dlm.domain.ignore_rules import FILE_NAME as IGNORE_NAME
+from dlm.domain.ignore_rules import IgnoreFile, read_ignore_file
 from dlm.domain.source_rules import CONFIG_FOLDER, Scope
 from dlm.domain.sources import FoundConfig, printable_path, source_text
 from dlm.domain.tree_settings import FILE_NAME, TreeSettings, read_tree_settings
 from dlm.domain.yaml_text import MAX_YAML_CHARS
-
-IGNORE_NAME = "ignore"
 
 MAX_CONFIG_BYTES = 4 * MAX_YAML_CHARS
 """Largest settings or ignore file read; a character takes at most four bytes."""
@@ -46,18 +45,18 @@ def read_config_folder(root: str, anchor: str) -> ConfigFolder:
     ignore_text = _text(folder / IGNORE_NAME, warnings)
     ignore, rules, odd = read_ignore_file(ignore_text) if ignore_text is not None else (None, 0, ())
     warnings += [f"{_shown(folder / IGNORE_NAME)}:{problem}" for problem in odd[:10]]
+    used = settings or TreeSettings()
     found = FoundConfig(
         anchor=printable_path(anchor) or ".",
         has_training_yaml=settings is not None,
         has_ignore=ignore_text is not None,
         ignore_rules=rules,
-        **_facts(settings or TreeSettings()),
+        include=used.include,
+        exclude=used.exclude,
+        exclude_defaults=used.exclude_defaults,
+        metadata=used.metadata,
     )
     return ConfigFolder(anchor, settings, ignore, found, tuple(warnings))
-
-
-def _facts(settings: TreeSettings) -> dict[str, object]:
-    return {name: getattr(settings, name) for name in ("include", "exclude", "exclude_defaults", "metadata")}
 
 
 def _text(path: Path, warnings: list[str]) -> str | None:

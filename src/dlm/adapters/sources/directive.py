@@ -153,7 +153,7 @@ class DirectiveScan:
     def _about_linked_folders(self) -> str:
         count = self._linked_folders
         what = "1 link to a folder is" if count == 1 else f"{count} links to folders are"
-        return f"{printable_path(self._root)}: {what} not followed; name the folder itself under training.sources to learn it"
+        return f"{printable_path(self._root)}: {what} not followed; to learn it, name the folder under training.sources"
 
     def _meet(self, folder: Folder, entry: os.DirEntry[str]) -> None:
         path = folder.prefix + entry.name
@@ -313,7 +313,7 @@ class DirectiveScan:
         """Tell whether a text file is learned as the words of a sound beside it."""
         folder = file.folder
         sounds = folder.sounds.get(file.name[: -len(".txt")], ()) if file.name.endswith(".txt") else ()
-        return any(self._is_heard(folder, name) for name in sounds) and self._transcript(folder, sounds[0]) is not None
+        return any(self._is_heard(folder, name) and self._transcript(folder, name) is not None for name in sounds)
 
     def _is_heard(self, folder: Folder, name: str) -> bool:
         if not is_learned(folder.prefix + name, name, folder.verdict, folder.scope):

@@ -59,6 +59,8 @@ class Walk:
                 pending.pop()
 
     def _below(self, above: Folder, entry: os.DirEntry[str]) -> Folder | None:
+        if entry.name == CONFIG_FOLDER:
+            return None  # settings and documents, not text to learn, whatever brings the default list back
         path = above.prefix + entry.name
         verdict = judge_folder(path, entry.name, above.verdict, above.scope)
         folder = Folder(entry.path, path + "/", verdict, above.scope)
