@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlm.api import doctor, exam, init, migrate, prompt, show, train
+    from dlm.api import doctor, exam, init, migrate, prompt, scaffold, show, train
     from dlm.domain.choice import Choice
     from dlm.domain.document import Document
     from dlm.domain.errors import DlmError
@@ -31,6 +31,7 @@ _HOMES = {
     "prompt": "dlm.api",
     "exam": "dlm.api",
     "init": "dlm.api",
+    "scaffold": "dlm.api",
     "show": "dlm.api",
     "doctor": "dlm.api",
     "migrate": "dlm.api",
@@ -47,6 +48,7 @@ __all__ = [
     "prompt",
     "exam",
     "init",
+    "scaffold",
     "show",
     "doctor",
     "migrate",

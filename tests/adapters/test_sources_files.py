@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dlm.adapters.sources.directive as directive_module
 from dlm.adapters.sources import FileSources
-from dlm.domain.ignore_rules import read_ignore_file
 from dlm.domain.document import Document
 from dlm.domain.errors import SourceError
+from dlm.domain.ignore_rules import read_ignore_file
 from dlm.domain.sections import media_section_id
 from dlm.domain.source_rules import ROOT, Scope, is_learned, judge_folder
 from dlm.domain.sources import SourceScan
@@ -319,9 +320,18 @@ class TestMemoryOfScans:
 
     @pytest.mark.parametrize(
         "content",
-        [b"", b"{}", b"x" * 64 + b"\n{}", None, b"[1]", b'{"version": 2, "roots": {}}', b'{"version": 1, "roots": 3}']
-        + [b"[" * 100_000, b'{"version":1,"roots":{"ROOT":5}}', b'{"version":1,"roots":{"ROOT":{"a.md":[1,2]}}}']
-        + [b'{"version":1,"roots":{"ROOT":{"a.md":null}}}'],
+        [
+            b"",
+            b"{}x" * 64 + b"\n{}",
+            None,
+            b"[1]",
+            b'{"version": 2, "roots": {}}',
+            b'{"version": 1, "roots": 3}',
+            b"[" * 100_000,
+            b'{"version":1,"roots":{"ROOT":5}}',
+            b'{"version":1,"roots":{"ROOT":{"a.md":[1,2]}}}',
+            b'{"version":1,"roots":{"ROOT":{"a.md":null}}}',
+        ],
     )
     def test_a_damaged_memory_begins_anew(self, place: Place, content: bytes | None) -> None:
         import hashlib
@@ -388,12 +398,14 @@ RULES = st.builds(
 FILES = st.lists(st.sampled_from(["a", "b", "ab", "c.txt", "a.txt", "!x", "x y"]), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(RULES, min_size=1, max_size=4), st.lists(FILES.map("/".join), min_size=1, max_size=12, unique=True))
-def test_ignore_files_mean_what_git_takes_them_for(
-    tmp_path_factory: pytest.TempPathFactory, rules: list[str], files: list[str]
-) -> None:
-    folder = tmp_path_factory.mktemp("git")
+def test_ignore_files_mean_what_git_takes_them_for(rules: list[str], files: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _compare_with_git(Path(folder), rules, files)
+
+
+def _compare_with_git(folder: Path, rules: list[str], files: list[str]) -> None:
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
     (folder / ".gitignore").write_text("\n".join(rules) + "\n")
     made = [path for path in files if _made(folder / path)]

@@ -1,9 +1,9 @@
 """``.dlm/ignore``: rules with the meaning they have in a ``.gitignore``.
 
 A rule without a slash fits a name at any depth; with one at its start or inside, it counts from the folder that holds
-``.dlm``. A slash at the end: folders only. ``!`` brings back, the last rule that fits wins, and what lies below a folder
-that is left out cannot be brought back. ``\\`` takes a special character for itself, ``[a-z]`` and ``[[:digit:]]`` are
-sets, ``**`` between slashes is any number of folders.
+``.dlm``. A slash at the end: folders only. ``!`` brings back, the last rule that fits wins, and what lies below a
+folder that is left out cannot be brought back. ``\\`` takes a special character for itself, ``[a-z]`` and
+``[[:digit:]]`` are sets, ``**`` between slashes is any number of folders.
 
 Rules come with trees that other people wrote, so the expressions made here match in a time that follows the length of
 the path, whatever the rule; see :mod:`dlm.domain.path_regex`.
@@ -106,7 +106,8 @@ def _fixed(text: str) -> str:
 def _parts(text: str) -> list[Part] | None:
     """Translate a rule part by part; None when a set is not closed or nothing follows the last ``\\``."""
     parts: list[Part] = []
-    start, at, chunks, piece = 0, 0, [], ""
+    chunks: list[str] = []
+    start, at, piece = 0, 0, ""
     while at <= len(text):
         char = text[at : at + 1]
         if char in ("/", ""):
@@ -155,7 +156,8 @@ def _set(text: str, start: int) -> tuple[str, int] | None:
     at = start + 1
     negated = text[at : at + 1] in ("!", "^")
     at += negated
-    first, classes, ranges = at, "", []
+    ranges: list[tuple[str, str]] = []
+    first, classes = at, ""
     while at < len(text) and (text[at] != "]" or at == first):
         named = re.compile(r"\[:([a-z]*):\]").match(text, at)
         if named is not None:

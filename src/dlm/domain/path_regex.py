@@ -15,8 +15,8 @@ Part = Sequence[str] | None
 def path_regex(parts: Sequence[Part]) -> str:
     """Translate a pattern; the result is for ``fullmatch`` with ``DOTALL``.
 
-    A star takes the shortest run that lets its neighbour fit, once and for all. That is right because each piece between
-    stars has a fixed length, and it keeps the work for each star linear in the length of the path.
+    A star takes the shortest run that lets its neighbour fit, once and for all. That is right because each piece
+    between stars has a fixed length, and it keeps the work for each star linear in the length of the path.
     """
     *groups, last = _split_at_double_stars(parts)
     if not groups:
