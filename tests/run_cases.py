@@ -12,6 +12,7 @@ from dlm.domain.base_models import ResolvedBase
 from dlm.domain.document import Document
 from dlm.domain.events import Emit
 from dlm.domain.report import RunReport
+from dlm.domain.sources import SourceScan
 from dlm.testing.clocks import FixedClock
 from dlm.testing.generators import FakeGenerator
 from dlm.testing.hardware import FakeHardware
@@ -20,7 +21,6 @@ from dlm.testing.replays import MemoryReplay
 from dlm.testing.stores import MemoryStore
 from dlm.testing.trainers import FakeTrainer
 from dlm.wiring import Workspace
-from tmp_fakes import S as MemorySources
 
 ID = "01KPXZ0000000000000000000A"
 
@@ -76,6 +76,16 @@ def a_document(body: str = BODY, *, path: Path | None = None, **parts: str) -> D
     return Document.parse(text, path=path)
 
 
+class GivenSources:
+    """Finds what the test says; ``scan`` as of :class:`dlm.ports.sources.SourcesPort`."""
+
+    def __init__(self) -> None:
+        self.result = SourceScan()
+
+    def scan(self, document: Document, **_: Any) -> SourceScan:
+        return self.result
+
+
 class CountingRegistry(FakeRegistry):
     """Bases with a whole ``config.json``; ``gated`` asks for a licence, ``other`` is one more open base."""
 
@@ -110,7 +120,7 @@ class Scene:
     hardware: Any = attrs.field(factory=FakeHardware)
     trainer: Any = attrs.field(factory=FakeTrainer)
     generator: Any = attrs.field(factory=lambda: FakeGenerator(ANSWERS))
-    sources: Any = attrs.field(factory=MemorySources)
+    sources: Any = attrs.field(factory=GivenSources)
     replay: Any = attrs.field(factory=MemoryReplay)
     clock: FixedClock = attrs.field(factory=FixedClock)
     events: list[Any] = attrs.field(factory=list)

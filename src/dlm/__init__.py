@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlm.api import doctor, exam, forget, init, migrate, prompt, show, train
+    from dlm.api import doctor, exam, forget, init, migrate, prompt, scaffold, show, train
     from dlm.domain.choice import Choice
     from dlm.domain.document import Document
     from dlm.domain.errors import DlmError
@@ -32,6 +32,7 @@ _HOMES = {
     "exam": "dlm.api",
     "forget": "dlm.api",
     "init": "dlm.api",
+    "scaffold": "dlm.api",
     "show": "dlm.api",
     "doctor": "dlm.api",
     "migrate": "dlm.api",
@@ -49,6 +50,7 @@ __all__ = [
     "exam",
     "forget",
     "init",
+    "scaffold",
     "show",
     "doctor",
     "migrate",

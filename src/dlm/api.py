@@ -38,6 +38,12 @@ def init(path: str | Path, **options: Any) -> InitResult:
     return _workspace().init(path, **options)
 
 
+def scaffold(folder: str | Path, **options: Any) -> Path:
+    """Give the document that a folder of files is trained with, written now if there is none; options as
+    :meth:`dlm.Workspace.scaffold_folder`."""
+    return _workspace().scaffold_folder(folder, **options).path
+
+
 def train(document: Document, **options: Any) -> RunReport:
     """Train a document; options as :meth:`dlm.Workspace.train`."""
     return _workspace().train(document, **options)

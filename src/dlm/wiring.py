@@ -7,7 +7,7 @@ before the call that needs it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,6 +18,7 @@ from dlm.domain.home import resolve_home
 
 if TYPE_CHECKING:
     from dlm.app.doctor import DoctorReport
+    from dlm.app.folder import ScaffoldedFolder
     from dlm.app.init import InitResult
     from dlm.app.migrate import MigrationResult
     from dlm.app.show import ShowReport
@@ -164,7 +165,7 @@ class Workspace:
             return self._sources
         from dlm.adapters.sources import FileSources
 
-        return FileSources(self.clock)
+        return FileSources()
 
     @cached_property
     def replay(self) -> ReplayPort:
@@ -234,6 +235,41 @@ class Workspace:
             clock=self.clock,
             emit=on_event,
         )
+
+    def scaffold_folder(
+        self,
+        folder: str | Path,
+        *,
+        base: str | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        recursive: bool | None = None,
+        name: str | None = None,
+        policy: Literal["strict", "permissive"] | None = None,
+        rescaffold: bool = False,
+    ) -> ScaffoldedFolder:
+        """Find the document of a folder, or write one. See :func:`dlm.app.folder.document_for_folder`.
+
+        Args:
+            base: needed when the folder has no document yet.
+            include, exclude: patterns of files, relative to the folder.
+            recursive: False learns only the files directly in the folder, when ``include`` is empty.
+            name: of the document, ``corpus`` when None.
+            policy: ``strict`` when None: no file outside the folder is learned.
+            rescaffold: change the document that is there to what is asked for.
+        """
+        from dlm.app.folder import FolderOptions, document_for_folder
+
+        options = FolderOptions(
+            base=base,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            recursive=recursive,
+            name=name,
+            policy=policy,
+            rescaffold=rescaffold,
+        )
+        return document_for_folder(Path(folder), options, registry=self.registry, clock=self.clock)
 
     def train(
         self,

@@ -95,6 +95,13 @@ class Made:
 
 
 @attrs.frozen(kw_only=True)
+class Scaffolded:
+    path: Path
+    dlm_id: str = "01JABC"
+    created: bool = True
+
+
+@attrs.frozen(kw_only=True)
 class Migrated:
     path: Path
     from_version: int = 3
@@ -149,6 +156,7 @@ class FakeWorkspace:
             Entry(name="kb", title="Knowledge", recommended_base="qwen2.5-3b"),
         )
         self.answered: bool | None = None
+        self.scaffolds = True
 
     def __call__(self, home: Path | None) -> FakeWorkspace:
         self.homes.append(home)
@@ -170,6 +178,10 @@ class FakeWorkspace:
             on_event(event)
         self._record("train", path=document.path, stopped=stop(), **options)
         return self.run
+
+    def scaffold_folder(self, folder: Path, **options: Any) -> Scaffolded:
+        self._record("scaffold_folder", folder=folder, **options)
+        return Scaffolded(path=folder / ".dlm" / "corpus.dlm", created=self.scaffolds)
 
     def prompt(self, document: Doc, query: str, *, on_plan: Any, on_event: Any, **options: Any) -> Iterator[str]:
         self._record("prompt", path=document.path, query=query, **options)

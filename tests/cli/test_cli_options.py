@@ -61,6 +61,17 @@ OPTIONS = {
 }
 """Words that use the option; the call with them must differ from the plain call."""
 
+ON_A_FOLDER = {
+    ("dlm train", "--base"): ["--base", "smollm2-135m"],
+    ("dlm train", "--include"): ["--include", "*.md"],
+    ("dlm train", "--exclude"): ["--exclude", "*.md"],
+    ("dlm train", "--no-recursive"): ["--no-recursive"],
+    ("dlm train", "--name"): ["--name", "notes"],
+    ("dlm train", "--policy"): ["--policy", "permissive"],
+    ("dlm train", "--rescaffold"): ["--rescaffold"],
+}
+"""The same for options that act when the path is a folder."""
+
 BESIDE = {
     ("dlm templates list", "--accept-unsigned"): (["--refresh"], ["--refresh", "--accept-unsigned"]),
 }
@@ -110,8 +121,15 @@ def _trace(dlm: Runner, words: list[str]) -> tuple[Outcome, object, object]:
 
 
 @pytest.mark.parametrize(("prog", "action"), OWN, ids=_name)
-def test_each_option_of_a_command_changes_something(dlm: Runner, prog: str, action: argparse.Action) -> None:
+def test_each_option_of_a_command_changes_something(
+    dlm: Runner, prog: str, action: argparse.Action, tmp_path: Path
+) -> None:
     key = (prog, action.option_strings[-1])
+    if key in ON_A_FOLDER:
+        folder = ["train", str(tmp_path)]
+        assert _trace(dlm, folder)[0].code == _trace(dlm, folder + ON_A_FOLDER[key])[0].code == 0
+        assert _trace(dlm, folder) != _trace(dlm, folder + ON_A_FOLDER[key])
+        return
     assert key in OPTIONS or key in BESIDE, f"{key} has no case: say how its effect shows"
     without, with_it = BESIDE.get(key, ([], OPTIONS.get(key, [])))
 
@@ -192,6 +210,6 @@ def test_every_command_has_an_example_that_parses() -> None:
 def test_the_case_tables_name_only_what_exists() -> None:
     known = {(prog, action.option_strings[-1]) for prog, action in OWN}
 
-    assert set(OPTIONS) | set(BESIDE) == known
+    assert set(OPTIONS) | set(BESIDE) | set(ON_A_FOLDER) == known
     assert {action.dest for _, action in SHARED} == {*GLOBAL, "verbose", "quiet", "install_completion"}
     assert set(BASIC) == {parser.prog for parser in _parsers(build_parser())}

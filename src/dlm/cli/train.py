@@ -11,6 +11,7 @@ from dlm.cli.parser import Parser, Subparsers, add_command, add_json, add_path, 
 from dlm.cli.progress import EventPrinter, event_printer
 from dlm.cli.render import Output
 from dlm.cli.signals import stop_on_signals
+from dlm.cli.train_folder import add_folder_options, document_path
 from dlm.cli.workspace import LockMode, RunReport, Session, TrainMode
 from dlm.domain.errors import Interrupted
 
@@ -26,9 +27,9 @@ def add(commands: Subparsers) -> None:
         text="Train an adapter, a small addition to the base model, on the document. At the end an exam shows which "
         "answers are known now. Ctrl-C finishes the step, keeps a checkpoint and prints the command that continues. "
         "The final training loss is printed on standard output.",
-        example="dlm train notes.dlm\ndlm train notes.dlm --resume",
+        example="dlm train notes.dlm\ndlm train notes.dlm --resume\ndlm train notes/ --base smollm2-135m",
     )
-    add_path(parser, "The document to learn.")
+    add_path(parser, "The document to learn, or a folder of files.")
     _add_course(parser)
     _add_lock(parser)
     parser.add_argument(
@@ -47,6 +48,7 @@ def add(commands: Subparsers) -> None:
         help="Remove the writer lock that a killed dlm left behind; only when no other dlm works on this document.",
     )
     add_json(parser, "Print the full report of the run as JSON on standard output instead of the loss.")
+    add_folder_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -90,6 +92,7 @@ def _add_lock(parser: Parser) -> None:
 
 def run(args: argparse.Namespace, session: Session) -> int:
     """Train, show progress, print the outcome."""
+    args.path = document_path(args, session)
     document = session.document(args.path)
     out = session.out
     try:

@@ -81,6 +81,17 @@ class RunReport(JsonReport, Protocol):
     def adapter_path(self) -> object: ...
 
 
+class ScaffoldedFolder(Protocol):
+    """The document of a folder. ``created``: it was written or changed now."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def dlm_id(self) -> str: ...
+    @property
+    def created(self) -> bool: ...
+
+
 class MigrationResult(Protocol):
     """A document was, or could be, brought up to date."""
 
@@ -153,6 +164,19 @@ class Workspace(Protocol):
         on_event: Emit,
         stop: Callable[[], bool],
     ) -> RunReport: ...
+
+    def scaffold_folder(
+        self,
+        folder: Path,
+        *,
+        base: str | None,
+        include: tuple[str, ...],
+        exclude: tuple[str, ...],
+        recursive: bool | None,
+        name: str | None,
+        policy: Literal["strict", "permissive"] | None,
+        rescaffold: bool,
+    ) -> ScaffoldedFolder: ...
 
     def prompt(
         self,

@@ -64,6 +64,24 @@ _CODES = {
     "config.value": "A setting was given a value of the wrong kind or out of its range. The message says what fits.",
     "migrate.differs": "The settings are written so unusually that dlm cannot rewrite them safely; the file was left "
     "alone. Update them by hand.",
+    # files and folders
+    "sources.missing": "training.sources names a file or folder that is not there. Correct the path; it counts from "
+    "the folder of the document.",
+    "sources.unreadable": "training.sources names something that cannot be opened. Check the path and its permissions.",
+    "sources.not-a-file": "training.sources names a pipe or a device. Only files and folders can be learned.",
+    "sources.outside": "training.sources names something outside the document's folder, and the document says "
+    "sources_policy: strict. Move it inside, or write permissive.",
+    "sources.link-outside": "A link in a folder leads out of the document's folder, and the document says "
+    "sources_policy: strict. Exclude the link, or write permissive.",
+    "sources.pattern": "A file pattern is far longer than patterns are, or stands for too many. Write it shorter.",
+    "sources.changed": "A file was changed or removed between being found and being learned. Train again.",
+    "folder.needs-base": "A folder is trained for the first time, and no base model was named. Add --base.",
+    "folder.several": "The folder has several documents, and the command names none of them. Add --name.",
+    "folder.differs": "The folder has a document already, and it says something else than the command. Leave the "
+    "option out to train what is there, or change the document with --rescaffold.",
+    "folder.name": "The name of a folder's document becomes a file name: letters, digits, '.', '_' and '-'.",
+    "folder.pattern": "A file pattern cannot be used. The message says why.",
+    "folder.not-a-folder": "The path is no folder that files could be found in. Check the spelling.",
     # command line
     "cli.usage": "The command line has an unknown word, a missing argument or a value out of range. "
     "The command's --help shows what can be written.",

@@ -18,6 +18,7 @@
     ├─ SourceError           training.sources names what is missing, forbidden, or changed under our hands
     ├─ LockDriftError        ``dlm.lock`` disagrees with this run
     ├─ InitError             a document that cannot be created
+    │  └─ FolderError        a folder that has no document to be trained with, or another one than asked for
     ├─ TemplateError         unknown or invalid template
     ├─ NetworkError          an address that is refused, missing or out of reach
     ├─ MigrationError        a document that cannot be migrated
@@ -185,6 +186,10 @@ class LockDriftError(DlmError):
 
 class InitError(DlmError):
     subject = "init"
+
+
+class FolderError(InitError):
+    subject = "train"
 
 
 class NetworkError(DlmError):

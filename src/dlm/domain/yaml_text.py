@@ -75,22 +75,25 @@ class MapNode(Node):
         return next((entry for entry in self.entries if entry.key.value == key), None)
 
 
-def read_mapping(text: str, start: int, end: int, faults: FaultList) -> MapNode | None:
+def read_mapping(
+    text: str, start: int, end: int, faults: FaultList, *, what: str = "the frontmatter"
+) -> MapNode | None:
     """Read ``text[start:end]`` as one YAML mapping; nothing at all reads as an empty one.
 
-    Offsets and places of the nodes refer to the whole ``text``. None means that faults were added.
+    Offsets and places of the nodes refer to the whole ``text``; messages call it ``what``. None means that faults were
+    added.
     """
     first_line, _ = line_and_column(text, start)
     if end - start > MAX_YAML_CHARS:
         faults.add(
             "doc.header-too-large",
-            f"the frontmatter has {end - start} characters; at most {MAX_YAML_CHARS} are read",
+            f"{what} has {end - start} characters; at most {MAX_YAML_CHARS} are read",
             1,
             1,
             "Close it with a line of three hyphens above the text of the document.",
         )
         return None
-    return _Reader(text[start:end], start, first_line, faults).mapping()
+    return _Reader(text[start:end], start, first_line, faults, what).mapping()
 
 
 class _StopError(Exception):
@@ -100,7 +103,8 @@ class _StopError(Exception):
 class _Reader:
     """Builds nodes from the events of one header."""
 
-    def __init__(self, source: str, offset: int, first_line: int, faults: FaultList) -> None:
+    def __init__(self, source: str, offset: int, first_line: int, faults: FaultList, what: str) -> None:
+        self._what = what
         self._source = source
         self._offset = offset
         self._first_line = first_line
@@ -122,7 +126,7 @@ class _Reader:
             self._add_syntax_fault(exc)
         except (ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError, OverflowError) as exc:
             # The YAML library lets these out on malformed escapes and directives, without a place.
-            self._faults.add("doc.yaml", f"the frontmatter is not valid YAML ({exc})", self._first_line, 1, _YAML_HINT)
+            self._faults.add("doc.yaml", f"{self._what} is not valid YAML ({exc})", self._first_line, 1, _YAML_HINT)
         except _StopError:
             pass
         return None
@@ -140,7 +144,7 @@ class _Reader:
         if not isinstance(found, MapNode):
             self._faults.add(
                 "doc.yaml-shape",
-                "the frontmatter must be a list of 'key: value' lines",
+                f"{self._what} must be a list of 'key: value' lines",
                 found.line,
                 found.col,
                 "Write for example: base_model: smollm2-135m",
@@ -246,7 +250,7 @@ class _Reader:
             line, col = self._place(int(getattr(exc, "position", 0)))
             problem = f"the character {getattr(exc, 'character', '?')!r} is not allowed here"
         hint = "Indent with blanks, not with tabs." if "\\t" in problem else _YAML_HINT
-        self._faults.add("doc.yaml", f"the frontmatter is not valid YAML: {problem}", line, col, hint)
+        self._faults.add("doc.yaml", f"{self._what} is not valid YAML: {problem}", line, col, hint)
 
 
 _FRAME_EVENTS = frozenset({"StreamStartEvent", "StreamEndEvent", "DocumentStartEvent", "DocumentEndEvent"})

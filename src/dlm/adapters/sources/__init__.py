@@ -1,0 +1,5 @@
+"""Files and folders of an ordinary disk as sources."""
+
+from dlm.adapters.sources.scan import FileSources
+
+__all__ = ["FileSources"]
