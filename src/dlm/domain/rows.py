@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import attrs
@@ -34,7 +34,8 @@ class Row:
         section_id: id of the section (16 hex), or ``replay:<id>:<last seen>``.
         sub: index of the row inside its section, from 0.
         line: line of the file where it starts, for messages; 0 when it has none.
-        text: prose text, or a media caption.
+        text: prose text, or a media caption; empty when ``read`` is set.
+        read: gives the text of a row whose text lies elsewhere, so that a corpus need not fit into memory.
         turns: instruction only: one user turn, then one assistant turn. Never a system turn: the system prompt belongs
             to the job.
         prompt, chosen, rejected: preference only.
@@ -57,6 +58,12 @@ class Row:
     adapter: str | None = None
     tags: Mapping[str, str] = attrs.field(factory=dict)
     weight: float = 1.0
+    read: Callable[[], str] | None = attrs.field(default=None, eq=False, repr=False)
+
+    @property
+    def content(self) -> str:
+        """The text of a prose row, wherever it lies."""
+        return self.text if self.read is None else self.read()
 
     @property
     def question(self) -> str:
