@@ -164,9 +164,9 @@ class FailingTrainer(FakeTrainer):
         self.error = error
         self.after_steps = after_steps
 
-    def train(self, job: Any, *, into: Path, checkpoints: Any, emit: Emit, stop: Any) -> Any:
+    def train(self, job: Any, *, into: Path, emit: Emit, **rest: Any) -> Any:
         capped = attrs.evolve(job, max_steps=self.after_steps)
-        super().train(capped, into=into, checkpoints=checkpoints, emit=emit, stop=stop)
+        super().train(capped, into=into, emit=emit, **rest)
         raise self.error
 
 
@@ -176,9 +176,9 @@ class RecordingTrainer(FakeTrainer):
     def __init__(self) -> None:
         self.jobs: list[Any] = []
 
-    def train(self, job: Any, *, into: Path, checkpoints: Any, emit: Emit, stop: Any) -> Any:
+    def train(self, job: Any, *, into: Path, emit: Emit, **rest: Any) -> Any:
         self.jobs.append(job)
-        return super().train(job, into=into, checkpoints=checkpoints, emit=emit, stop=stop)
+        return super().train(job, into=into, emit=emit, **rest)
 
 
 class ScriptedGenerator(FakeGenerator):

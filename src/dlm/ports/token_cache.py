@@ -14,7 +14,7 @@ from dlm.domain.events import Emit, ignore
 
 @attrs.frozen(kw_only=True)
 class CacheUse:
-    """What a run got from the cache. Hits and misses count rows; bytes are on disk after it."""
+    """What a run got from the cache. Hits and misses count rows; bytes are those on disk."""
 
     hits: int = 0
     misses: int = 0
@@ -63,7 +63,9 @@ class Tokens(Protocol):
 class TokenStore(Tokens, Protocol):
     """Tokens that a cache lends for one run."""
 
-    def use(self) -> CacheUse: ...
+    def use(self) -> CacheUse:
+        """Give hits and misses so far; both stay 0 in a store that is gone afterwards."""
+        ...
 
 
 class TokenCachePort(Protocol):

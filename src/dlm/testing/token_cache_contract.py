@@ -15,7 +15,7 @@ from datetime import timedelta
 import pytest
 
 from dlm.domain.events import Event, Note
-from dlm.ports.token_cache import TokenCachePort, TokenStore
+from dlm.ports.token_cache import CacheUse, TokenCachePort, TokenStore
 from dlm.testing.clocks import FixedClock
 
 ID = "01KPXZ0000000000000000000A"
@@ -105,6 +105,7 @@ class TokenCacheContract:
                 handle = tokens.add(key_of(1), row_of(1), 3)
                 assert ids(tokens, handle) == list(row_of(1))
                 assert tokens.find(key_of(1)) == handle
+                assert tokens.use() == CacheUse()
 
     def test_what_was_added_before_a_failure_is_kept(self, cache: TokenCachePort) -> None:
         with pytest.raises(ZeroDivisionError), cache.open(ID, max_bytes=PLENTY) as tokens:

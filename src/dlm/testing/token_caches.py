@@ -52,8 +52,10 @@ class _Shelf:
 class _Run(MemoryTokens):
     """One run: the rows it touched, and the shelf they come from."""
 
-    def __init__(self, shelf: _Shelf, max_bytes: int, now: datetime, emit: Emit) -> None:
+    def __init__(self, shelf: _Shelf | None, max_bytes: int, now: datetime, emit: Emit) -> None:
         super().__init__()
+        self.is_passing = shelf is None
+        shelf = shelf or _Shelf()
         self.shelf, self.max_bytes, self.now, self.emit = shelf, max_bytes, now, emit
         self.hits = self.misses = 0
         shelf.runs += 1
@@ -77,6 +79,8 @@ class _Run(MemoryTokens):
         return super().add(key, row.ids, first_supervised)
 
     def use(self) -> CacheUse:
+        if self.is_passing:
+            return CacheUse()
         return CacheUse(hits=self.hits, misses=self.misses, bytes_after=self.shelf.size)
 
 
@@ -90,7 +94,7 @@ class MemoryTokenCache:
     @contextmanager
     def open(self, dlm_id: str | None, *, max_bytes: int, emit: Emit = ignore) -> Iterator[_Run]:
         """Open the cache for one run."""
-        shelf = _Shelf() if dlm_id is None else self._shelves.setdefault(dlm_id, _Shelf())
+        shelf = None if dlm_id is None else self._shelves.setdefault(dlm_id, _Shelf())
         yield _Run(shelf, max_bytes, self._clock.now(), emit)
 
     def size(self, dlm_id: str) -> CacheSize:

@@ -86,15 +86,17 @@ class FileTokens:
         return ids_of(payload), entries.first[handle]
 
     def use(self) -> CacheUse:
-        """Give hits and misses so far; all are misses when nothing is kept."""
-        size = 0 if self._kept is None else self._kept.shards.total
-        return CacheUse(hits=self._hits, misses=self._misses, bytes_after=size)
+        """Give hits and misses so far; none are counted where no cache was asked."""
+        if self._kept is None:
+            return CacheUse()
+        return CacheUse(hits=self._hits, misses=self._misses, bytes_after=self._kept.shards.total)
 
     def close(self) -> None:
         """Save what is to be kept and let go of the rest. A cache that cannot be saved is told, not raised."""
         with self._turn:
             if self._kept is not None:
                 try:
+                    self._kept.make_room(0)
                     self._kept.save()
                 except (OSError, StoreError) as exc:
                     self._tell(f"the token cache could not be saved: {exc}")
