@@ -200,7 +200,7 @@ class Patient(FakeTrainer):
 class UntilStopped(FakeTrainer):
     """Takes one step, then waits to be stopped."""
 
-    def train(self, job: Any, *, into: Path, emit: Any, **rest: Any) -> Any:
+    def train(self, job: Any, *, into: Path, emit: Any, stop: Any, **rest: Any) -> Any:
         def patiently(event: Any) -> None:
             emit(event)
             for _ in range(2000):
@@ -209,7 +209,7 @@ class UntilStopped(FakeTrainer):
                 time.sleep(0.01)
             raise AssertionError("nobody asked to stop")
 
-        return super().train(job, into=into, emit=patiently, **rest)
+        return super().train(job, into=into, emit=patiently, stop=stop, **rest)
 
 
 def close(stream: Iterator[Any]) -> None:

@@ -29,6 +29,7 @@ from dlm.ports.generator import GeneratorPort
 from dlm.ports.hardware import HardwareProbe
 from dlm.ports.registry import RegistryPort
 from dlm.ports.store import StorePort
+from dlm.ports.token_cache import TokenCachePort
 from dlm.ports.trainer import TrainerPort
 
 TrainMode = Literal["fresh", "resume"]
@@ -44,6 +45,7 @@ class TrainOptions:
         break_lock: take over a writer lock that a killed process left behind.
         force_plan: pass over refusals of practicality (not of impossibility).
         wait_s: seconds to wait for another process that works on this document.
+        use_cache: keep rows as token ids for the next training, where the document names sources.
     """
 
     mode: TrainMode = "fresh"
@@ -55,6 +57,7 @@ class TrainOptions:
     break_lock: bool = False
     force_plan: bool = False
     wait_s: float = 0.0
+    use_cache: bool = True
 
     def check(self) -> None:
         """Refuse values that cannot mean anything.
@@ -83,6 +86,7 @@ class TrainPorts:
     trainer: TrainerPort
     generator: GeneratorPort
     clock: Clock
+    token_cache: TokenCachePort | None = None
 
 
 @attrs.frozen(kw_only=True)

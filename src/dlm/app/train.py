@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from dlm.app.cache import run_tokens
 from dlm.app.callers import CallerError, shielded, unwrapped
 from dlm.app.exam import examine
 from dlm.app.planned_run import (
@@ -226,9 +227,15 @@ class _Run:
             resume_from=resume_from,
             anchors=choose_anchors(planned.recipe.anchor_bank.value) if planned.recipe.anchor_weight.value else (),
         )
-        return self.ports.trainer.train(
-            job, into=staged.folder, checkpoints=self.writer.checkpoints(), emit=self._observe, stop=stop
-        )
+        with run_tokens(self.document, self.ports.token_cache, self.options.use_cache, self.log.emit) as tokens:
+            return self.ports.trainer.train(
+                job,
+                into=staged.folder,
+                checkpoints=self.writer.checkpoints(),
+                emit=self._observe,
+                stop=stop,
+                tokens=tokens,
+            )
 
     def _observe(self, event: Event) -> None:
         if isinstance(event, StepDone):

@@ -74,9 +74,7 @@ class TokenCachePort(Protocol):
     Damage is never an error: a damaged entry is a miss, a damaged index is rebuilt from what can still be read.
     """
 
-    def open(
-        self, dlm_id: str | None, *, max_bytes: int, emit: Emit = ignore
-    ) -> AbstractContextManager[TokenStore]:
+    def open(self, dlm_id: str | None, *, max_bytes: int, emit: Emit = ignore) -> AbstractContextManager[TokenStore]:
         """Open the cache for one run; ``dlm_id`` None gives a store that is gone afterwards (caching turned off).
 
         Training never fails because of its cache. What cannot be kept (no room on the disk, another run has the cache,

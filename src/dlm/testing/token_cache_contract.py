@@ -108,9 +108,13 @@ class TokenCacheContract:
                 assert tokens.use() == CacheUse()
 
     def test_what_was_added_before_a_failure_is_kept(self, cache: TokenCachePort) -> None:
-        with pytest.raises(ZeroDivisionError), cache.open(ID, max_bytes=PLENTY) as tokens:
-            tokens.add(key_of(1), row_of(1), 3)
-            raise ZeroDivisionError
+        def fail() -> None:
+            with cache.open(ID, max_bytes=PLENTY) as tokens:
+                tokens.add(key_of(1), row_of(1), 3)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert there(cache, range(3)) == {1}
 
     def test_the_least_recently_used_goes_first(self, cache: TokenCachePort, clock: FixedClock) -> None:

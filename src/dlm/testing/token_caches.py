@@ -105,7 +105,8 @@ class MemoryTokenCache:
     def prune(self, dlm_id: str, *, older_than: timedelta) -> int:
         """Drop rows that were not used for so long."""
         rows = self._shelves.get(dlm_id, _Shelf()).rows
-        old = [key for key, row in rows.items() if row.used_at < self._clock.now() - older_than]
+        now = self._clock.now()
+        old = [key for key, row in rows.items() if now - row.used_at > older_than]
         for key in old:
             del rows[key]
         return len(old)

@@ -15,11 +15,10 @@ from dlm.adapters.token_cache.opening import look_into
 from dlm.adapters.token_cache.tokens import FileTokens
 from dlm.domain.errors import StoreError
 from dlm.domain.events import Emit, Note, ignore
+from dlm.domain.store_layout import ROW_CACHE
 from dlm.domain.text_files import disk_error
 from dlm.ports.clock import Clock
 from dlm.ports.token_cache import CacheSize
-
-FOLDER = "tokenized-cache"
 
 
 class FileTokenCache:
@@ -68,7 +67,7 @@ class FileTokenCache:
         with self._alone(dlm_id) as kept:
             if kept is None:
                 return 0
-            count = kept.drop_unused_since((now - older_than).timestamp(), now.timestamp())
+            count = kept.drop_unused_since(now.timestamp() - older_than.total_seconds(), now.timestamp())
             kept.save()
             return count
 
@@ -81,11 +80,9 @@ class FileTokenCache:
             return len(kept.entries)
 
     def _folder(self, dlm_id: str) -> Path:
-        return self._locate(dlm_id) / FOLDER
+        return self._locate(dlm_id) / ROW_CACHE
 
-    def _kept(
-        self, folder: Path, max_bytes: int, held: ExitStack, warn: Callable[[str], None]
-    ) -> Kept | None:
+    def _kept(self, folder: Path, max_bytes: int, held: ExitStack, warn: Callable[[str], None]) -> Kept | None:
         """Take the cache of a folder; None, and the reason told, when it cannot be had."""
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,6 @@ _MOSTLY_DEAD = 0.5
 """Live share of a shard below which its rows are copied out: copying then costs less than it gives back."""
 
 
-
 class Kept:
     """Rows in a cache folder.
 
@@ -122,7 +121,7 @@ class Kept:
     def _move_out(self) -> list[int]:
         """Copy live rows out of shards that are mostly dead; gives the shards that can go."""
         live = self.entries.live_by_shard()
-        given_up = []
+        given_up: list[int] = []
         for number, share in self._shares(live):
             is_too_much = self.shards.total - sum(self.shards.sizes[gone] for gone in given_up) > self.max_bytes
             if number not in live or share < _MOSTLY_DEAD or (share < 1 and is_too_much):
@@ -151,4 +150,3 @@ class Kept:
         """Give the totals for other readers; nothing here is read back."""
         totals = {"version": 2, "entry_count": sum(1 for _ in self.entries.kept()), "total_bytes": self.shards.total}
         return (json.dumps(totals, indent=2) + "\n").encode()
-

@@ -185,9 +185,7 @@ def _reader(job: TrainingJob, chat: ChatTokenizer, tokens: TokenStore | None) ->
     )
 
 
-def _examples(
-    job: TrainingJob, reader: Reader, tokens: TokenStore | None, emit: Emit
-) -> tuple[Examples, Examples]:
+def _examples(job: TrainingJob, reader: Reader, tokens: TokenStore | None, emit: Emit) -> tuple[Examples, Examples]:
     """Tokenise all rows and tell how that went; gives what is trained on and what is held out."""
     began = time.monotonic()
     total = sum(row.kind in ("prose", "instruction") for row in (*job.train_rows, *job.validation_rows))
