@@ -19,6 +19,7 @@ from dlm.testing.hardware import FakeHardware
 from dlm.testing.registries import FakeRegistry, tiny_base
 from dlm.testing.replays import MemoryReplay
 from dlm.testing.stores import MemoryStore
+from dlm.testing.token_caches import MemoryTokenCache
 from dlm.testing.trainers import FakeTrainer
 from dlm.wiring import Workspace
 
@@ -122,6 +123,7 @@ class Scene:
     generator: Any = attrs.field(factory=lambda: FakeGenerator(ANSWERS))
     sources: Any = attrs.field(factory=GivenSources)
     replay: Any = attrs.field(factory=MemoryReplay)
+    token_cache: Any = attrs.field(factory=MemoryTokenCache)
     clock: FixedClock = attrs.field(factory=FixedClock)
     events: list[Any] = attrs.field(factory=list)
 
@@ -140,6 +142,7 @@ class Scene:
             generator=self.generator,
             sources=self.sources,
             replay=self.replay,
+            token_cache=self.token_cache,
             clock=self.clock,
             environ={},
         )
@@ -181,9 +184,9 @@ class FailingTrainer(FakeTrainer):
         self.error = error
         self.after_steps = after_steps
 
-    def train(self, job: Any, *, into: Path, checkpoints: Any, emit: Emit, stop: Any) -> Any:
+    def train(self, job: Any, *, into: Path, emit: Emit, **rest: Any) -> Any:
         capped = attrs.evolve(job, max_steps=self.after_steps)
-        super().train(capped, into=into, checkpoints=checkpoints, emit=emit, stop=stop)
+        super().train(capped, into=into, emit=emit, **rest)
         raise self.error
 
 
@@ -193,9 +196,9 @@ class RecordingTrainer(FakeTrainer):
     def __init__(self) -> None:
         self.jobs: list[Any] = []
 
-    def train(self, job: Any, *, into: Path, checkpoints: Any, emit: Emit, stop: Any) -> Any:
+    def train(self, job: Any, *, into: Path, emit: Emit, **rest: Any) -> Any:
         self.jobs.append(job)
-        return super().train(job, into=into, checkpoints=checkpoints, emit=emit, stop=stop)
+        return super().train(job, into=into, emit=emit, **rest)
 
 
 class ScriptedGenerator(FakeGenerator):

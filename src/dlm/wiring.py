@@ -17,6 +17,9 @@ from dlm.domain.events import Emit, ignore
 from dlm.domain.home import resolve_home
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from dlm.app.cache import CacheReport
     from dlm.app.doctor import DoctorReport
     from dlm.app.folder import ScaffoldedFolder
     from dlm.app.init import InitResult
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from dlm.ports.replay import ReplayPort
     from dlm.ports.sources import SourcesPort
     from dlm.ports.store import StorePort
+    from dlm.ports.token_cache import CacheSize, TokenCachePort
     from dlm.ports.trainer import TrainerPort
 
 PLUGIN_GROUPS = ("dlm.trainers", "dlm.exporters", "dlm.registries", "dlm.shares", "dlm.judges", "dlm.teachers")
@@ -45,6 +49,7 @@ PLUGIN_GROUPS = ("dlm.trainers", "dlm.exporters", "dlm.registries", "dlm.shares"
 
 _FORCE = "DLM_FORCE_PLAN"
 _SKIP_PROBES = "DLM_SKIP_EXPORT_PROBES"
+_NO_CACHE = "DLM_DISABLE_TOKENIZED_CACHE"
 _GALLERY_URL = "DLM_GALLERY_URL"
 
 
@@ -54,7 +59,8 @@ class Workspace:
 
     Args:
         home: store root; ``$DLM_HOME`` or ``~/.dlm`` when None. Nothing is created before something is saved.
-        store, registry, hardware, trainer, generator, gallery, sources, replay, clock: replace an adapter by your own.
+        store, registry, hardware, trainer, generator, gallery, sources, replay, token_cache,
+            clock: replace an adapter by your own.
         environ: where settings are read from; the process environment when None.
     """
 
@@ -70,6 +76,7 @@ class Workspace:
         gallery: GalleryPort | None = None,
         sources: SourcesPort | None = None,
         replay: ReplayPort | None = None,
+        token_cache: TokenCachePort | None = None,
         clock: Clock | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -83,6 +90,7 @@ class Workspace:
         self._gallery = gallery
         self._sources = sources
         self._replay = replay
+        self._token_cache = token_cache
         self._clock = clock
 
     @property
@@ -175,6 +183,15 @@ class Workspace:
         from dlm.adapters.replay import FileReplay
 
         return FileReplay(self.store.location)
+
+    @cached_property
+    def token_cache(self) -> TokenCachePort:
+        """Rows as token ids, kept between trainings in each document's store."""
+        if self._token_cache is not None:
+            return self._token_cache
+        from dlm.adapters.token_cache import FileTokenCache
+
+        return FileTokenCache(self.store.location, self.clock)
 
     @property
     def _bases(self) -> Any:
@@ -283,6 +300,7 @@ class Workspace:
         lock_mode: LockMode = "default",
         skip_export_probes: bool = False,
         break_lock: bool = False,
+        use_cache: bool = True,
         on_event: Emit = ignore,
         stop: Callable[[], bool] = lambda: False,
     ) -> RunReport:
@@ -290,6 +308,7 @@ class Workspace:
 
         Args:
             mode: ``auto`` trains anew unless nothing changed since the last run; ``fresh`` always; ``resume`` goes on.
+            use_cache: keep text that lies outside the document as tokens for the next training.
             on_event: sees every event of the run; an exception it raises ends the run.
             stop: asked after each step; when it turns true a checkpoint is kept and ``Interrupted`` raised.
         """
@@ -304,6 +323,7 @@ class Workspace:
             lock_mode=lock_mode,
             skip_export_probes=skip_export_probes or self._skips_export_probes,
             break_lock=break_lock,
+            use_cache=use_cache and self._environ.get(_NO_CACHE) != "1",
             force_plan=self._environ.get(_FORCE) == "1",
         )
         ports = TrainPorts(
@@ -315,6 +335,7 @@ class Workspace:
             sources=self.sources,
             replay=self.replay,
             clock=self.clock,
+            token_cache=self.token_cache,
         )
         return train(document, options, ports=ports, emit=on_event, stop=stop)
 
@@ -392,7 +413,7 @@ class Workspace:
         """Tell what is known about a document."""
         from dlm.app.show import show
 
-        return show(Path(path), store=self.store)
+        return show(Path(path), store=self.store, token_cache=self.token_cache)
 
     def doctor(self) -> DoctorReport:
         """Look at the machine and say what dlm would do on it."""
@@ -405,6 +426,24 @@ class Workspace:
             environ=self._environ,
             plugins=plugins(),
         )
+
+    def cache_show(self, path: str | Path) -> CacheReport:
+        """Tell what a document's token cache holds and how much it helped."""
+        from dlm.app.cache import show_cache
+
+        return show_cache(Path(path), store=self.store, token_cache=self.token_cache)
+
+    def cache_prune(self, path: str | Path, *, older_than: timedelta | None = None) -> int:
+        """Drop rows not used for so long, by default as the document says; gives how many went."""
+        from dlm.app.cache import prune_cache
+
+        return prune_cache(Path(path), older_than, token_cache=self.token_cache)
+
+    def cache_clear(self, path: str | Path, *, confirm: Callable[[CacheSize], bool] = lambda _: True) -> int | None:
+        """Drop all rows; gives how many went, None when ``confirm`` said no."""
+        from dlm.app.cache import clear_cache
+
+        return clear_cache(Path(path), confirm, token_cache=self.token_cache)
 
     def migrate(self, path: str | Path, *, dry_run: bool = False, backup: bool = True) -> MigrationResult:
         """Bring a document's frontmatter to the current version."""

@@ -88,7 +88,7 @@ def test_prose_windows_predict_every_token_once(tokenizer: Any, text: str, windo
 def test_a_long_question_is_cut_at_its_beginning_and_the_answer_stays_whole(tokenizer: Any) -> None:
     chat = ChatTokenizer(tokenizer, None)
     row = Row(kind="instruction", section_id="x", line=7, turns=(Turn("user", "q" * 200), Turn("assistant", "yes")))
-    (example,) = Reader(chat, 64).examples([row])
+    ((example,),) = Reader(chat, 64).examples([row])
     assert example.shortened
     assert len(example.encoded) == 64
     assert _shown(chat, example.encoded)[1] == "yes<|im_end|>"
@@ -103,4 +103,4 @@ def test_an_answer_that_does_not_fit_names_its_line(tokenizer: Any) -> None:
 
 def test_preference_rows_are_left_to_their_own_phase(tokenizer: Any) -> None:
     row = Row(kind="preference", section_id="x", prompt="p", chosen="c", rejected="r")
-    assert Reader(ChatTokenizer(tokenizer, None), 64).examples([row]) == ()
+    assert len(Reader(ChatTokenizer(tokenizer, None), 64).examples([row])[0]) == 0

@@ -14,6 +14,7 @@ from dlm.domain.choice import Choice
 from dlm.domain.errors import Fault
 from dlm.domain.events import DeltaFound, EvalDone, Note, Progress, RunStarted, StepDone
 from dlm.domain.inference import InferencePlan
+from dlm.ports.token_cache import CacheSize
 
 STARTED = RunStarted(
     run_id=3,
@@ -157,6 +158,7 @@ class FakeWorkspace:
         )
         self.answered: bool | None = None
         self.scaffolds = True
+        self.dropped = 1234
 
     def __call__(self, home: Path | None) -> FakeWorkspace:
         self.homes.append(home)
@@ -205,6 +207,19 @@ class FakeWorkspace:
     def doctor(self) -> Any:
         self._record("doctor")
         return self.report
+
+    def cache_show(self, path: Path) -> Any:
+        self._record("cache_show", path=path)
+        return self.report
+
+    def cache_prune(self, path: Path, *, older_than: Any) -> int:
+        self._record("cache_prune", path=path, older_than=older_than)
+        return self.dropped
+
+    def cache_clear(self, path: Path, *, confirm: Any) -> int | None:
+        self.answered = confirm(CacheSize(entries=self.dropped, bytes_on_disk=5 << 20))
+        self._record("cache_clear", path=path, answered=self.answered)
+        return self.dropped if self.answered else None
 
     def migrate(self, path: Path, *, dry_run: bool, backup: bool) -> Migrated:
         self._record("migrate", path=path, dry_run=dry_run, backup=backup)

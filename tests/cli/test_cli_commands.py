@@ -6,12 +6,13 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from cli.cli_fakes import Refreshed, Report, Run, Runner
-from dlm.domain.errors import InferenceError
+from dlm.domain.errors import InferenceError, Interrupted
 
 
 def test_init_with_nothing_but_a_path(dlm: Runner, notes: Path) -> None:
@@ -92,6 +93,7 @@ def test_train_prints_the_loss_alone_and_the_summary_beside_it(dlm: Runner) -> N
         "lock_mode": "default",
         "skip_export_probes": False,
         "break_lock": False,
+        "use_cache": True,
     }
 
 
@@ -303,3 +305,50 @@ def test_document_warnings_are_shown_even_when_quiet(dlm: Runner, command: list[
     err = dlm("-q", *command).err
 
     assert "doc: n.dlm:4:2: section [x] is odd\n  Rename it.\n" in err
+
+
+class TestCache:
+    def test_show_prints_the_report(self, dlm: Runner) -> None:
+        assert dlm("cache", "show", "n.dlm").out == "a report\n"
+        assert json.loads(dlm("cache", "show", "n.dlm", "--json").out) == {"a": 1}
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ([], None),
+            (["--older-than", "90d"], timedelta(days=90)),
+            (["--older-than", "12h"], timedelta(hours=12)),
+            (["--older-than", "45m"], timedelta(minutes=45)),
+            (["--older-than", "0s"], timedelta(0)),
+        ],
+    )
+    def test_prune_drops_what_is_older(self, dlm: Runner, words: list[str], expected: timedelta | None) -> None:
+        outcome = dlm("cache", "prune", "n.dlm", *words)
+        assert (outcome.code, outcome.err) == (0, "cache: dropped 1,234 rows\n")
+        assert dlm.last == {"path": Path("n.dlm"), "older_than": expected}
+
+    @pytest.mark.parametrize("text", ["", "30", "d", "1.5d", "-3d", "3w", "30D", "3 d", "٣d", "9999999999d"])
+    def test_a_duration_that_is_none_is_a_usage_error(self, dlm: Runner, text: str) -> None:
+        outcome = dlm("cache", "prune", "n.dlm", f"--older-than={text}")
+        assert outcome.code == 2
+        assert "is not a duration" in outcome.err
+        assert dlm.workspace.calls == []
+
+    @pytest.mark.parametrize(("answer", "clears"), [("y\n", True), ("YES\n", True), ("n\n", False), ("", False)])
+    def test_clear_asks_and_a_no_is_no_failure(
+        self, dlm: Runner, monkeypatch: pytest.MonkeyPatch, answer: str, clears: bool
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+        outcome = dlm("cache", "clear", "n.dlm")
+        assert (outcome.code, dlm.last["answered"]) == (0, clears)
+        assert "Drop 1,234 rows (5.0 MiB) from the token cache? [y/N]" in outcome.err
+        assert ("dropped 1,234 rows" if clears else "nothing was dropped") in outcome.err
+
+    def test_clear_with_force_does_not_ask(self, dlm: Runner) -> None:
+        dlm.workspace.dropped = 1
+        assert dlm("cache", "clear", "n.dlm", "--force").err == "cache: dropped 1 row\n"
+
+
+def test_the_command_that_goes_on_leaves_the_cache_alone_too(dlm: Runner, notes: Path) -> None:
+    dlm.workspace.raises = Interrupted("train.interrupted", "stopped", hint="x")
+    assert f"train {notes} --resume --no-cache" in dlm("train", str(notes), "--no-cache").err

@@ -21,6 +21,10 @@ BASIC = {
     "dlm show": ["show", "n.dlm"],
     "dlm doctor": ["doctor"],
     "dlm migrate": ["migrate", "n.dlm"],
+    "dlm cache": ["cache"],
+    "dlm cache show": ["cache", "show", "n.dlm"],
+    "dlm cache prune": ["cache", "prune", "n.dlm"],
+    "dlm cache clear": ["cache", "clear", "n.dlm"],
     "dlm templates": ["templates"],
     "dlm templates list": ["templates", "list"],
 }
@@ -45,6 +49,7 @@ OPTIONS = {
     ("dlm train", "--ignore-lock"): ["--ignore-lock"],
     ("dlm train", "--skip-export-probes"): ["--skip-export-probes"],
     ("dlm train", "--break-lock"): ["--break-lock"],
+    ("dlm train", "--no-cache"): ["--no-cache"],
     ("dlm train", "--json"): ["--json"],
     ("dlm prompt", "--max-tokens"): ["--max-tokens", "5"],
     ("dlm prompt", "--temp"): ["--temp", "0"],
@@ -54,6 +59,9 @@ OPTIONS = {
     ("dlm exam", "--json"): ["--json"],
     ("dlm show", "--json"): ["--json"],
     ("dlm doctor", "--json"): ["--json"],
+    ("dlm cache show", "--json"): ["--json"],
+    ("dlm cache prune", "--older-than"): ["--older-than", "12h"],
+    ("dlm cache clear", "--force"): ["--force"],
     ("dlm migrate", "--dry-run"): ["--dry-run"],
     ("dlm migrate", "--no-backup"): ["--no-backup"],
     ("dlm templates list", "--json"): ["--json"],
@@ -86,7 +94,10 @@ GLOBAL = {
 """Options of every command whose effect shows in the plain call."""
 
 
-FOLLOWED_BY = {"dlm": ["doctor"], "dlm templates": ["list"]}
+SAID_TO_THE_QUIET = {"doctor: little memory", "Drop 1,234 rows (5.0 MiB) from the token cache? [y/N] "}
+"""Warnings and questions stay."""
+
+FOLLOWED_BY = {"dlm": ["doctor"], "dlm cache": ["show", "n.dlm"], "dlm templates": ["list"]}
 """What has a command of its own only after the option."""
 
 
@@ -153,14 +164,14 @@ def test_each_shared_option_acts_after_each_command(
         for option in action.option_strings:
             assert dlm(*plain, option, "-v", *FOLLOWED_BY.get(prog, [])).code == 2
             quiet = dlm(*plain, option, *FOLLOWED_BY.get(prog, [])).err.splitlines()
-            assert set(quiet) <= {"doctor: little memory"}
+            assert set(quiet) <= SAID_TO_THE_QUIET
     elif action.dest == "home" and prog in FOLLOWED_BY:
         assert _trace(dlm, [*plain, *GLOBAL["home"], *FOLLOWED_BY[prog]])[2] == [Path("/elsewhere")]
     else:
         assert _trace(dlm, plain) != _trace(dlm, plain + GLOBAL[action.dest])
 
 
-@pytest.mark.parametrize("prog", [prog for prog in BASIC if len(prog.split()) > 1 and prog != "dlm templates"])
+@pytest.mark.parametrize("prog", [prog for prog in BASIC if prog not in FOLLOWED_BY])
 @pytest.mark.parametrize("words", [["--home", "/elsewhere"], ["-q"], ["--quiet"], ["-v"]])
 def test_shared_options_before_the_command_do_the_same(dlm: Runner, prog: str, words: list[str]) -> None:
     before, after = _trace(dlm, [*words, *BASIC[prog]]), _trace(dlm, [*BASIC[prog], *words])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -378,7 +379,7 @@ class TestFailure:
         scene.store = FileStore(tmp_path / "home", scene.clock)
 
         class Nan(FakeTrainer):
-            def train(self, job: Any, *, into: Path, checkpoints: Any, emit: Any, stop: Any) -> Any:
+            def train(self, job: Any, *, into: Path, emit: Any, **rest: Any) -> Any:
                 emit(StepDone(step=1, total_steps=9, loss=float("nan"), lr=1, grad_norm=float("inf"), tokens_per_s=1))
                 raise TrainingError("train.diverged", "no", hint="x")
 
@@ -474,9 +475,9 @@ class TestStopping:
         asked: list[int] = []
 
         class LastStep(FakeTrainer):
-            def train(self, job: Any, *, into: Path, checkpoints: Any, emit: Any, stop: Any) -> Any:
-                super().train(job, into=into, checkpoints=checkpoints, emit=emit, stop=stop)
-                checkpoints.save(lambda folder: [(folder / p.name).write_bytes(p.read_bytes()) for p in into.iterdir()])
+            def train(self, job: Any, *, into: Path, emit: Any, **rest: Any) -> Any:
+                super().train(job, into=into, emit=emit, **rest)
+                rest["checkpoints"].save(lambda folder: shutil.copytree(into, folder, dirs_exist_ok=True))
                 asked.append(1)
                 raise KeyboardInterrupt
 

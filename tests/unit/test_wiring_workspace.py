@@ -189,18 +189,18 @@ class Patient(FakeTrainer):
     def __init__(self) -> None:
         self.go_on = threading.Event()
 
-    def train(self, job: Any, *, into: Path, checkpoints: Any, emit: Any, stop: Any) -> Any:
+    def train(self, job: Any, *, into: Path, emit: Any, **rest: Any) -> Any:
         def slowly(event: Any) -> None:
             emit(event)
             assert self.go_on.wait(20)
 
-        return super().train(job, into=into, checkpoints=checkpoints, emit=slowly, stop=stop)
+        return super().train(job, into=into, emit=slowly, **rest)
 
 
 class UntilStopped(FakeTrainer):
     """Takes one step, then waits to be stopped."""
 
-    def train(self, job: Any, *, into: Path, checkpoints: Any, emit: Any, stop: Any) -> Any:
+    def train(self, job: Any, *, into: Path, emit: Any, stop: Any, **rest: Any) -> Any:
         def patiently(event: Any) -> None:
             emit(event)
             for _ in range(2000):
@@ -209,7 +209,7 @@ class UntilStopped(FakeTrainer):
                 time.sleep(0.01)
             raise AssertionError("nobody asked to stop")
 
-        return super().train(job, into=into, checkpoints=checkpoints, emit=patiently, stop=stop)
+        return super().train(job, into=into, emit=patiently, stop=stop, **rest)
 
 
 def close(stream: Iterator[Any]) -> None:

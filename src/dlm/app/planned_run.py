@@ -34,6 +34,7 @@ from dlm.ports.registry import RegistryPort
 from dlm.ports.replay import ReplayPort
 from dlm.ports.sources import SourcesPort
 from dlm.ports.store import StorePort
+from dlm.ports.token_cache import TokenCachePort
 from dlm.ports.trainer import TrainerPort
 
 TrainMode = Literal["auto", "fresh", "resume"]
@@ -53,6 +54,7 @@ class TrainOptions:
         break_lock: take over a writer lock that a killed process left behind.
         force_plan: pass over refusals of practicality (not of impossibility).
         wait_s: seconds to wait for another process that works on this document.
+        use_cache: keep rows as token ids for the next training, where the document names sources.
     """
 
     mode: TrainMode = "auto"
@@ -65,6 +67,7 @@ class TrainOptions:
     break_lock: bool = False
     force_plan: bool = False
     wait_s: float = 0.0
+    use_cache: bool = True
 
     def check(self) -> None:
         """Refuse values that cannot mean anything.
@@ -96,6 +99,7 @@ class TrainPorts:
     sources: SourcesPort
     replay: ReplayPort
     clock: Clock
+    token_cache: TokenCachePort | None = None
 
 
 @attrs.frozen(kw_only=True)

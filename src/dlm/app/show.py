@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from dlm.app.cache_facts import CacheFacts, cache_facts
 from dlm.domain.base_rows import BASES
 from dlm.domain.document import Document
 from dlm.domain.errors import DlmError, DocumentError
@@ -16,7 +17,9 @@ from dlm.domain.frontmatter import CacheConfig
 from dlm.domain.json_record import plain_time
 from dlm.domain.lock import Lock
 from dlm.domain.manifest import Manifest
+from dlm.ports.metrics import MetricsPort
 from dlm.ports.store import AdapterRef, StorePort, StoreSize
+from dlm.ports.token_cache import TokenCachePort
 
 
 @attrs.frozen(kw_only=True)
@@ -34,6 +37,7 @@ class ShowReport:
     size: StoreSize | None
     has_checkpoint: bool
     orphaned: bool
+    cache: CacheFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give one object; times are ISO 8601 with ``T``."""
@@ -58,6 +62,7 @@ class ShowReport:
             "has_checkpoint": self.has_checkpoint,
             "named_adapters": [],
             "training_cache_config": _cache_config(self.document.frontmatter.training.cache),
+            **({"training_cache": self.cache.to_json()} if self.cache else {}),
             "base_security": _base_security(self.document.base_model),
             "lock": _lock_record(self.lock, self.lock_problem, self.location),
         }
@@ -79,6 +84,7 @@ class ShowReport:
         exam = _last_exam(self.manifest)
         rows += [("exam", exam_from_json(exam))] if exam else []
         rows += [("checkpoint", f"an interrupted run can go on: dlm train {self.path} --resume")] * self.has_checkpoint
+        rows += [("cache", self._cache_line(self.cache))] if self.cache and self.cache.size.entries else []
         rows += [("lock", self._lock_line())]
         rows += [("orphaned", "the document this store was made from is gone or has another id")] * self.orphaned
         security = _base_security(self.document.base_model)
@@ -90,6 +96,11 @@ class ShowReport:
             return self.adapter_problem
         return f"v{self.current.version:04d}" if self.current else "none"
 
+    @staticmethod
+    def _cache_line(cache: CacheFacts) -> str:
+        size = f"{cache.size.entries:,} rows as tokens ({human_size(cache.size.bytes_on_disk)})"
+        return size if cache.hit_rate is None else f"{size}; {cache.last_run_line()}"
+
     def _lock_line(self) -> str:
         if self.lock_problem:
             return self.lock_problem
@@ -99,7 +110,9 @@ class ShowReport:
         return f"run {self.lock.last_run_id} on {self.lock.hardware_tier}, torch {torch}, seed {self.lock.seed}"
 
 
-def show(path: Path, *, store: StorePort) -> ShowReport:
+def show(
+    path: Path, *, store: StorePort, token_cache: TokenCachePort | None = None, metrics: MetricsPort | None = None
+) -> ShowReport:
     """Read a document and its store.
 
     Raises:
@@ -123,6 +136,7 @@ def show(path: Path, *, store: StorePort) -> ShowReport:
         size=store.size(dlm_id) if manifest else None,
         has_checkpoint=store.checkpoint(dlm_id) is not None,
         orphaned=_is_orphaned(manifest),
+        cache=cache_facts(dlm_id, store, token_cache, metrics) if manifest and token_cache else None,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import attrs
 
+from dlm.app.cache import run_tokens
 from dlm.app.callers import shielded, unwrapped
 from dlm.app.corpus_of import read_corpus
 from dlm.app.exam import examine
@@ -191,9 +192,15 @@ class _Run:
             anchors=choose_anchors(planned.recipe.anchor_bank.value) if planned.recipe.anchor_weight.value else (),
             retention_rows=planned.recalled.measured,
         )
-        return self.ports.trainer.train(
-            job, into=staged.folder, checkpoints=self.writer.checkpoints(), emit=self._observe, stop=stop
-        )
+        with run_tokens(self.document, self.ports.token_cache, self.options.use_cache, self.emit) as tokens:
+            return self.ports.trainer.train(
+                job,
+                into=staged.folder,
+                checkpoints=self.writer.checkpoints(),
+                emit=self._observe,
+                stop=stop,
+                tokens=tokens,
+            )
 
     def _observe(self, event: Event) -> None:
         if isinstance(event, StepDone):

@@ -47,6 +47,11 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help="Remove the writer lock that a killed dlm left behind; only when no other dlm works on this document.",
     )
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="Tokenise all text anew and leave the token cache as it is (the cache serves training.sources).",
+    )
     add_json(parser, "Print the full report of the run as JSON on standard output instead of the loss.")
     add_folder_options(parser)
     parser.set_defaults(run=run)
@@ -107,6 +112,7 @@ def run(args: argparse.Namespace, session: Session) -> int:
                 lock_mode=_lock_mode(args),
                 skip_export_probes=args.skip_export_probes,
                 break_lock=args.break_lock,
+                use_cache=not args.no_cache,
                 on_event=events,
                 stop=stop,
             )
@@ -156,6 +162,7 @@ def resume_command(args: argparse.Namespace, session: Session) -> str:
     for option, value in (("--seed", args.seed), ("--max-steps", args.max_steps)):
         if value is not None:
             words += [option, str(value)]
+    words += ["--no-cache"] * args.no_cache
     return shlex.join(words)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlm.cli import init, inspect, migrate, prompt, templates, train
+from dlm.cli import cache, init, inspect, migrate, prompt, templates, train
 from dlm.cli.parser import EXAMPLE, Parser, add_global_options
 
 
@@ -25,5 +25,6 @@ def build_parser() -> Parser:
     inspect.add_show(commands)
     inspect.add_doctor(commands)
     migrate.add(commands)
+    cache.add(commands)
     templates.add(commands)
     return parser

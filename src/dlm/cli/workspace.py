@@ -14,6 +14,8 @@ from dlm.cli.render import Output
 from dlm.domain.events import Emit
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from dlm.domain.document import Document
     from dlm.domain.inference import InferencePlan
 
@@ -133,6 +135,15 @@ class RefreshResult(Protocol):
     def hint(self) -> str | None: ...
 
 
+class CacheSize(Protocol):
+    """How much a cache holds."""
+
+    @property
+    def entries(self) -> int: ...
+    @property
+    def bytes_on_disk(self) -> int: ...
+
+
 class Workspace(Protocol):
     """The library behind the commands; each command is one call."""
 
@@ -161,6 +172,7 @@ class Workspace(Protocol):
         lock_mode: LockMode,
         skip_export_probes: bool,
         break_lock: bool,
+        use_cache: bool,
         on_event: Emit,
         stop: Callable[[], bool],
     ) -> RunReport: ...
@@ -197,6 +209,12 @@ class Workspace(Protocol):
     def show(self, path: Path) -> TextReport: ...
 
     def doctor(self) -> TextReport: ...
+
+    def cache_show(self, path: Path) -> TextReport: ...
+
+    def cache_prune(self, path: Path, *, older_than: timedelta | None) -> int: ...
+
+    def cache_clear(self, path: Path, *, confirm: Callable[[CacheSize], bool]) -> int | None: ...
 
     def migrate(self, path: Path, *, dry_run: bool, backup: bool) -> MigrationResult: ...
 

@@ -81,6 +81,12 @@ VARIABLES: tuple[Variable, ...] = (
         default="off",
     ),
     Variable(
+        name="DLM_DISABLE_TOKENIZED_CACHE",
+        kind="dlm",
+        effect="`1` works like `--no-cache` of `dlm train`: text is tokenised anew and the token cache stays as it is.",
+        default="off",
+    ),
+    Variable(
         name="DLM_GALLERY_URL",
         kind="dlm",
         effect="https address from which `dlm templates list --refresh` fetches the template gallery.",

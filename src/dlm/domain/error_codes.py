@@ -14,6 +14,10 @@ _CODES = {
     "adapter to a document: remove the block and the #name suffixes, or split the document.",
     "config.phase": "The phase that was asked for cannot run on this document. Leave --phase out to train its prose "
     "and its questions.",
+    "cache.busy": "A training is using the token cache, so it cannot be pruned or cleared now. Wait until it has "
+    "ended.",
+    "cache.row-lost": "A file that this run keeps token ids in was removed or changed while it was training. Check the "
+    "disk and run it again; the previous adapter version is untouched.",
     # document
     "doc.missing": "There is no file at this path. Check the spelling, or make a document with dlm init.",
     "doc.not-a-file": "The path names a folder or a device. Give the path of a .dlm text file.",

@@ -16,6 +16,8 @@ WRITER_LOCK = ".lock"
 POINTER = "current.txt"
 TRAINING_RUN = "training_run.json"
 """In a version's folder: how it was trained, as far as loading it depends on that."""
+ROW_CACHE = "tokenized-cache"
+"""Rows as token ids, kept between trainings; may be deleted at any time."""
 CHECKPOINTS = "adapter/_checkpoint"
 """The underscore keeps it apart from named adapters, whose names start with a letter."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dlm.domain.events import Emit
 from dlm.domain.training import TrainingJob, TrainingOutcome
+from dlm.ports.token_cache import TokenStore
 
 FillFolder = Callable[[Path], None]
 """Writes files into an empty folder."""
@@ -24,7 +25,10 @@ class TrainerPort(Protocol):
 
     The folder ends up with ``adapter_config.json``, ``adapter_model.safetensors``, tokenizer files and the training
     state; it loads with plain PEFT. ``stop()`` is asked after each optimiser step: when it turns true the state is
-    written as usual and the outcome says ``interrupted``. Same job, same bytes (on a CPU).
+    written as usual and the outcome says ``interrupted``. Same job, same bytes (on a CPU), whatever ``tokens`` held.
+
+    ``tokens`` keeps the rows as token ids, so that they need not fit into memory and are not tokenised again; without
+    it they are kept in memory. ``Tokenized`` is emitted once all rows are there.
     Raises ``TrainingError`` (nothing to learn, diverged, out of memory), ``ResumeError``, ``HardwareError``.
     """
 
@@ -36,4 +40,5 @@ class TrainerPort(Protocol):
         checkpoints: CheckpointSink,
         emit: Emit,
         stop: Callable[[], bool],
+        tokens: TokenStore | None = None,
     ) -> TrainingOutcome: ...

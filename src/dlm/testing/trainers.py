@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dlm.domain.errors import ResumeError, TrainingError
-from dlm.domain.events import Emit, StepDone, ignore
+from dlm.domain.events import Emit, StepDone, Tokenized, ignore
+from dlm.domain.rows import Row
 from dlm.domain.training import StopReason, TrainingJob, TrainingOutcome
+from dlm.ports.token_cache import TokenStore
 from dlm.ports.trainer import CheckpointSink, FillFolder, TrainerPort
 
 
@@ -25,10 +27,13 @@ class FakeTrainer:
         checkpoints: CheckpointSink,
         emit: Emit,
         stop: Callable[[], bool],
+        tokens: TokenStore | None = None,
     ) -> TrainingOutcome:
         """Step through the job's epochs and write a folder of the usual shape."""
         if not job.train_rows:
             raise TrainingError("train.nothing-to-learn", "no rows")
+        if tokens is not None:
+            emit(_tokenized(job, tokens))
         start = _steps_in(job.resume_from) if job.resume_from else 0
         total = job.recipe.num_epochs.value * -(-len(job.train_rows) // job.recipe.batch_rows.value)
         limit = total if job.max_steps is None else min(total, job.max_steps)
@@ -48,6 +53,28 @@ class FakeTrainer:
             seconds=0.0,
             train_losses={"all": 1 / max(1, step)},
         )
+
+
+def _tokenized(job: TrainingJob, tokens: TokenStore) -> Tokenized:
+    """Put rows into the store, a "token" for each byte, and give the event."""
+    rows = [row for row in (*job.train_rows, *job.validation_rows) if row.kind in ("prose", "instruction")]
+    for row in rows:
+        _put(row, tokens)
+    use = tokens.use()
+    return Tokenized(
+        total_sections=len({row.section_id for row in rows}),
+        cache_hits=use.hits,
+        cache_misses=use.misses,
+        seconds=0.0,
+        cache_bytes_after=use.bytes_after,
+    )
+
+
+def _put(row: Row, tokens: TokenStore) -> None:
+    words = "".join([row.content, *(turn.content for turn in row.turns)]).encode()
+    key = hashlib.sha256(f"{row.kind}:{row.section_id}:{row.sub}:".encode() + words).hexdigest()
+    if tokens.find(key) is None:
+        tokens.add(key, list(words), 1)
 
 
 def _reason(step: int, total: int, interrupted: bool) -> StopReason:

@@ -5,7 +5,10 @@ Does not: add a second BOS. A rendered chat template is the whole text, so it is
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +75,22 @@ class ChatTokenizer:
 
     def ids_of(self, text: str) -> list[int]:
         """Tokenise rendered text as it stands."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
+
+    def many_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokenise rendered texts, on all cores where the tokenizer can; each as ``ids_of`` would."""
+        if not texts:
+            return []
+        if self._is_plainly_fast:
+            fast = self.tokenizer.backend_tokenizer
+            fast.no_truncation()
+            fast.no_padding()
+            return [encoding.ids for encoding in fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+        many: list[list[int]] = self.tokenizer(
+            list(texts), add_special_tokens=False, padding=False, truncation=False, verbose=False
+        )["input_ids"]
+        return many
 
     def prompt_ids(self, turns: Sequence[Turn]) -> list[int]:
         """Give the ids after which the model is to answer."""
@@ -84,31 +101,58 @@ class ChatTokenizer:
 
         The answer is tokenised apart from its prompt, exactly as it is generated later.
         """
-        prompt_text = self.render(turns[:-1], generation_prompt=True)
-        full_text = self.render(turns, generation_prompt=False)
+        prompt_text, answer_text = self.exchange_texts(turns)
+        return Encoded.answered(self.ids_of(prompt_text), self.closed_answer(self.ids_of(answer_text)))
+
+    def exchange_texts(self, turns: Sequence[Turn]) -> tuple[str, str]:
+        """Give a conversation up to its last turn, and what the model is to write then, as rendered text."""
+        prompt = self.render(turns[:-1], generation_prompt=True)
+        full = self.render(turns, generation_prompt=False)
         # Some templates add or drop text around the generation prompt; the answer then stands alone.
-        is_prefix = full_text.startswith(prompt_text)
-        answer_text = full_text[len(prompt_text) :] if is_prefix else turns[-1].content
-        prompt = self.ids_of(prompt_text)
-        answer = self._until_end_of_turn(self.ids_of(answer_text))
-        return Encoded.answered(prompt, answer)
+        return prompt, full[len(prompt) :] if full.startswith(prompt) else turns[-1].content
+
+    def closed_answer(self, ids: list[int]) -> list[int]:
+        """Cut what a template writes after its end-of-turn token; add EOS when it writes none."""
+        for index in range(len(ids) - 1, -1, -1):
+            if ids[index] in self._special_ids:
+                return ids[: index + 1]
+        return [*ids, self.eos_id]
 
     def encode_prose(self, text: str, window: int) -> tuple[Encoded, ...]:
-        """Cut a text into windows so that each of its tokens, and one EOS at its end, is predicted exactly once.
-
-        Neighbouring windows share one token: the last of a window is the context the next begins with. Windows are as
-        even as possible, so none is a crumb. For 7 tokens ``abcdefg`` and window 5, ``|`` marking what is trained::
-
-            S |a b c d        (S = the base's document separator)
-            d |e f g EOS
-        """
-        ids = [self.separator_id, *self.ids_of(text), self.eos_id]
-        predicted = len(ids) - 1
-        count = -(-predicted // (window - 1))
-        cuts = [round(index * predicted / count) for index in range(count + 1)]
+        """Cut a text into the windows that are trained; see ``prose_windows``."""
+        ids = self.closed_prose(self.ids_of(text))
         return tuple(
-            Encoded(tuple(ids[start : end + 1]), (False,) + (True,) * (end - start)) for start, end in pairwise(cuts)
+            Encoded(tuple(ids[start:stop]), (False,) + (True,) * (stop - start - 1))
+            for start, stop in prose_windows(len(ids), window)
         )
+
+    def closed_prose(self, ids: list[int]) -> list[int]:
+        """Put a text's ids between the base's document separator and EOS."""
+        return [self.separator_id, *ids, self.eos_id]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest everything but its text that the ids of a row depend on: tokenizer, chat template, system prompt.
+
+        The template takes part as it is and as it renders today: some write the date.
+        """
+        trial = [Turn("user", "u"), Turn("assistant", "a")]
+        rendered = [self.exchange_texts(trial), self.render(trial[:1], generation_prompt=True)]
+        parts = [tokenizer_sha256(self.tokenizer), self.tokenizer.chat_template, rendered]
+        record = json.dumps([*parts, self.system_prompt, self.separator_id, self.eos_id], default=str)
+        return hashlib.sha256(record.encode()).hexdigest()
+
+    @cached_property
+    def _is_plainly_fast(self) -> bool:
+        """Whether the tokenizer's own call does nothing but ask its Rust half."""
+        from transformers import PreTrainedTokenizerFast as Fast
+
+        kind = type(self.tokenizer)
+        return bool(kind.__call__ is Fast.__call__ and kind._encode_plus is Fast._encode_plus)
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        return frozenset([*self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder])
 
     @property
     def eos_id(self) -> int:
@@ -120,7 +164,7 @@ class ChatTokenizer:
         pad = self.tokenizer.pad_token_id
         return int(self.eos_id if pad is None else pad)
 
-    @property
+    @cached_property
     def separator_id(self) -> int:
         """The token a document began with in the base's own training: its BOS when the tokenizer adds one itself, else
         ``<|endoftext|>``, else EOS."""
@@ -130,13 +174,38 @@ class ChatTokenizer:
         added = {token.content: index for index, token in self.tokenizer.added_tokens_decoder.items()}
         return int(added.get("<|endoftext|>", self.eos_id))
 
-    def _until_end_of_turn(self, ids: list[int]) -> list[int]:
-        """Cut what a template writes after its end-of-turn token; add EOS when it writes none."""
-        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
-        for index in range(len(ids) - 1, -1, -1):
-            if ids[index] in special:
-                return ids[: index + 1]
-        return [*ids, self.eos_id]
+
+def prose_windows(length: int, window: int) -> list[tuple[int, int]]:
+    """Cut so many ids into windows ``[start, stop)`` so that each but the first is predicted exactly once.
+
+    Neighbouring windows share one token: the last of a window is the context the next begins with. Windows are as
+    even as possible, so none is a crumb. For 7 tokens ``abcdefg`` and window 5, ``|`` marking what is trained::
+
+        S |a b c d        (S = the base's document separator)
+        d |e f g EOS
+    """
+    predicted = length - 1
+    count = -(-predicted // (window - 1))
+    cuts = [round(index * predicted / count) for index in range(count + 1)]
+    return [(start, end + 1) for start, end in pairwise(cuts)]
+
+
+def tokenizer_sha256(tokenizer: Any) -> str:
+    """Digest a tokenizer: the serialised JSON of a fast one, what identifies a slow one."""
+    if tokenizer.is_fast:
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+        text = tokenizer.backend_tokenizer.to_str()
+    else:
+        facts = {
+            "vocab_size": tokenizer.vocab_size,
+            "model_max_length": tokenizer.model_max_length,
+            "special_tokens": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+            "added_tokens": len(tokenizer.get_added_vocab()),
+            "class": type(tokenizer).__name__,
+        }
+        text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _accepts_system(tokenizer: Any) -> bool:

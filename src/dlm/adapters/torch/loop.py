@@ -28,7 +28,7 @@ from dlm.adapters.torch.loss import (
 from dlm.adapters.torch.memory import peak_memory_mb
 from dlm.adapters.torch.packable import why_not_packed
 from dlm.adapters.torch.packing import CPU_TOKENS, pack, pack_groups
-from dlm.adapters.torch.rows import Example, Reader
+from dlm.adapters.torch.rows import Example, Examples, Parts, Reader
 from dlm.adapters.torch.state import Counters
 from dlm.domain.errors import TrainingError
 from dlm.domain.events import Emit, EvalDone, Note, StepDone
@@ -94,9 +94,7 @@ class Loop:
         job: TrainingJob,
         adapted: PeftModel,
         optimizer: torch.optim.Optimizer,
-        examples: tuple[Example, ...],
-        held: tuple[Example, ...],
-        measured: tuple[Example, ...],
+        parts: Parts,
         anchors: Anchors,
         reader: Reader,
         counters: Counters,
@@ -104,16 +102,14 @@ class Loop:
         self.job = job
         self.adapted = adapted
         self.optimizer = optimizer
-        self.examples = examples
-        self.held = held
-        self.measured = measured
+        self.examples, self.held, self.measured = parts
         self.anchors = anchors
         self.reader = reader
         self.pad_id = reader.chat.pad_id
         self.counters = counters
         self.head: Head = head_of(adapted.get_base_model())
-        encoded = [*(example.encoded for example in (*examples, *held, *measured)), *anchors.examples]
-        self.why_padded = why_not_packed(adapted.get_base_model(), max(map(len, encoded)))
+        longest = max([*(part.longest for part in parts), *map(len, anchors.examples)])
+        self.why_padded = why_not_packed(adapted.get_base_model(), longest)
         self.shares_prefix = job.recipe.lora_dropout.value == 0
         self.parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
         recipe = job.recipe
@@ -207,11 +203,11 @@ class Loop:
 
     def _members(self, number: int) -> list[int]:
         """Give the examples that a pass reads."""
-        prose_every, replay_every = (self.job.recipe.prose_every.value, self.job.recipe.replay_every.value)
+        prose_every, replay_every = self.job.recipe.prose_every.value, self.job.recipe.replay_every.value
         return [
             index
-            for index, example in enumerate(self.examples)
-            if is_read(example.row, number, prose_every=prose_every, replay_every=replay_every)
+            for index, row in enumerate(self.examples.row_of_each())
+            if is_read(row, number, prose_every=prose_every, replay_every=replay_every)
         ]
 
     def _items_of(self, local: int) -> list[Item]:
@@ -325,7 +321,7 @@ class Loop:
             counters.bad_evals += 1
         return "early-stopped" if counters.bad_evals >= EVAL_PATIENCE else None
 
-    def _losses(self, examples: Sequence[Example]) -> dict[str, float]:
+    def _losses(self, examples: Examples) -> dict[str, float]:
         """Give the mean loss over examples, in all and by part; empty parts are left out."""
         return self._means(examples, lambda example: ("all", example.part))
 
@@ -333,21 +329,22 @@ class Loop:
         """Give the mean loss of each section that is trained on."""
         return self._means(self.examples, lambda example: (example.row.section_id,))
 
-    def _means(self, examples: Sequence[Example], keys_of: Callable[[Example], Sequence[str]]) -> dict[str, float]:
+    def _means(self, examples: Examples, keys_of: Callable[[Example], Sequence[str]]) -> dict[str, float]:
         """Average the loss per token of what the document itself says, questions made from it left out, over each key.
         Of many examples an evenly spread choice of ``LOSS_ROWS`` is taken."""
         import torch
 
-        chosen = spread([example for example in examples if example.row.statement is None], LOSS_ROWS)
+        own = [index for index, row in enumerate(examples.row_of_each()) if row.statement is None]
+        chosen = [examples[index] for index in spread(own, LOSS_ROWS)]
+        read = [example.encoded for example in chosen]
         sums: dict[str, list[float]] = {}
         was_training = self.adapted.training
         self.adapted.eval()
         with torch.no_grad():
-            for group in self._micro_batches([example.encoded for example in chosen]):
-                members = [chosen[index] for index in group]
-                losses = self._row_losses([example.encoded for example in members])
-                for example, (loss, count) in zip(members, losses, strict=True):
-                    for key in keys_of(example):
+            for group in self._micro_batches(read):
+                losses = self._row_losses([read[index] for index in group])
+                for index, (loss, count) in zip(group, losses, strict=True):
+                    for key in keys_of(chosen[index]):
                         pair = sums.setdefault(key, [0.0, 0.0])
                         pair[0] += loss
                         pair[1] += count

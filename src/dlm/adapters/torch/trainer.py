@@ -20,14 +20,16 @@ from dlm.adapters.torch.foreign import translated
 from dlm.adapters.torch.fused_layers import fused_layers
 from dlm.adapters.torch.loop import Loop
 from dlm.adapters.torch.lora import attach_adapter, load_adapter, save_adapter, trainable_parameters
-from dlm.adapters.torch.rows import Example, Reader
+from dlm.adapters.torch.rows import Examples, Parts, Reader
 from dlm.adapters.torch.seeding import seeded
 from dlm.adapters.torch.state import Counters, counters_of, read_record, restore_tensors, save_state
 from dlm.domain.errors import ResumeError, TrainingError
-from dlm.domain.events import CheckpointSaved, Emit, Note, Progress
+from dlm.domain.events import CheckpointSaved, Emit, Note, Progress, Tokenized
 from dlm.domain.text_files import write_atomic
+from dlm.domain.tokens import MemoryTokens
 from dlm.domain.training import TrainingJob, TrainingOutcome
 from dlm.domain.versions import installed_versions
+from dlm.ports.token_cache import CacheUse, TokenStore
 from dlm.ports.trainer import CheckpointSink
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class TorchTrainer:
         checkpoints: CheckpointSink,
         emit: Emit,
         stop: Callable[[], bool],
+        tokens: TokenStore | None = None,
     ) -> TrainingOutcome:
         """Fit the job's rows and write the adapter with its training state into ``into``. See ``TrainerPort``."""
         record = read_record(job.resume_from) if job.resume_from else None
@@ -57,13 +60,13 @@ class TorchTrainer:
         with translated("train"), self._bases.lend(job.base, load_spec(job)) as base, seeded(job.recipe.seed):
             emit(Progress(stage="load", done=1, total=1))
             chat = ChatTokenizer(base.tokenizer, job.system_prompt)
-            reader = _reader(job, chat)
-            examples = _examples(job, reader, emit)
+            reader = _reader(job, chat, tokens)
+            parts = _parts(job, reader, tokens, emit)
             adapted = _adapter(job, base)
             try:
                 began = time.monotonic()
                 anchors = self._anchors_for(job, adapted, chat, emit)
-                run = _Run(job, base, adapted, reader, examples, anchors, record)
+                run = _Run(job, base, adapted, reader, parts, anchors, record)
                 run.loop.anchor_seconds = time.monotonic() - began if job.anchors else 0.0
                 with quick_cpu(job.plan.device), fused_layers(adapted, job.plan.device):
                     return run.go(into, checkpoints, emit, stop)
@@ -93,7 +96,7 @@ class _Run:
         base: LoadedBase,
         adapted: PeftModel,
         reader: Reader,
-        examples: tuple[Example, ...],
+        parts: Parts,
         anchors: Anchors,
         record: dict[str, Any] | None,
     ) -> None:
@@ -103,10 +106,8 @@ class _Run:
         use_fast_lora(adapted)
         self.parameters = trainable_parameters(adapted)
         self.optimizer = _optimizer(job, list(self.parameters.values()))
-        self.counters = self._counters(record, _fingerprint(job, examples))
-        held = reader.examples(job.validation_rows)
-        measured = reader.examples(job.retention_rows)
-        self.loop = Loop(job, adapted, self.optimizer, examples, held, measured, anchors, reader, self.counters)
+        self.counters = self._counters(record, _fingerprint(job, parts.learned))
+        self.loop = Loop(job, adapted, self.optimizer, parts, anchors, reader, self.counters)
         if record is not None and job.resume_from is not None:
             restore_tensors(job.resume_from, self.optimizer, self.parameters)
 
@@ -172,13 +173,39 @@ def load_spec(job: TrainingJob) -> LoadSpec:
     )
 
 
-def _reader(job: TrainingJob, chat: ChatTokenizer) -> Reader:
+def _reader(job: TrainingJob, chat: ChatTokenizer, tokens: TokenStore | None) -> Reader:
     recipe = job.recipe
-    return Reader(chat, recipe.sequence_len.value, rewording=recipe.rewording.value, seed=recipe.seed)
+    return Reader(
+        chat,
+        recipe.sequence_len.value,
+        rewording=recipe.rewording.value,
+        seed=recipe.seed,
+        tokens=MemoryTokens() if tokens is None else tokens,
+    )
 
 
-def _examples(job: TrainingJob, reader: Reader, emit: Emit) -> tuple[Example, ...]:
-    examples = reader.examples(job.train_rows)
+def _parts(job: TrainingJob, reader: Reader, tokens: TokenStore | None, emit: Emit) -> Parts:
+    """Tokenise all rows and tell how that went."""
+    began = time.monotonic()
+    rows = (job.train_rows, job.validation_rows, job.retention_rows)
+    total = sum(row.kind in ("prose", "instruction") for part in rows for row in part)
+    parts = Parts(*reader.examples(*rows, emit=emit, total=total))
+    use = CacheUse() if tokens is None else tokens.use()
+    emit(
+        Tokenized(
+            total_sections=len({row.section_id for part in parts for row in part.rows}),
+            cache_hits=use.hits,
+            cache_misses=use.misses,
+            seconds=time.monotonic() - began,
+            cache_bytes_after=use.bytes_after,
+        )
+    )
+    _check(parts.learned, emit)
+    return parts
+
+
+def _check(examples: Examples, emit: Emit) -> None:
+    """Refuse to train on nothing, and tell about questions that were cut."""
     if not examples:
         raise TrainingError(
             "train.nothing-to-learn",
@@ -189,7 +216,6 @@ def _examples(job: TrainingJob, reader: Reader, emit: Emit) -> tuple[Example, ..
     if shortened:
         message = f"{shortened} questions are longer than training.sequence_len; their beginning is left out"
         emit(Note(subject="train", message=message, severity="warning"))
-    return examples
 
 
 def _adapter(job: TrainingJob, base: LoadedBase) -> PeftModel:
@@ -248,8 +274,8 @@ def _optimizer(job: TrainingJob, parameters: list[Any]) -> Any:
     return makers[name](parameters, lr=rate, weight_decay=0.0)
 
 
-def _fingerprint(job: TrainingJob, examples: tuple[Example, ...]) -> str:
-    """Digest what decides every step of a run: the token sequences and the knobs."""
+def _fingerprint(job: TrainingJob, examples: Examples) -> str:
+    """Digest what decides every step of a run: the rows with all their ids depend on, and the knobs."""
     recipe = {
         name: getattr(choice, "value", choice) for name, choice in attrs.asdict(job.recipe, recurse=False).items()
     }
@@ -257,8 +283,7 @@ def _fingerprint(job: TrainingJob, examples: tuple[Example, ...]) -> str:
     digest.update(
         f"{job.plan.micro_batch_size.value}:{job.plan.micro_batch_tokens}:{job.plan.precision.value}:{job.anchors!r}".encode()
     )
-    for example in examples:
-        digest.update(f"{example.encoded.ids}{example.encoded.supervised}".encode())
+    digest.update(examples.fingerprint.encode())
     return digest.hexdigest()
 
 
