@@ -123,7 +123,7 @@ class Scene:
     generator: Any = attrs.field(factory=lambda: FakeGenerator(ANSWERS))
     sources: Any = attrs.field(factory=GivenSources)
     replay: Any = attrs.field(factory=MemoryReplay)
-    token_cache: Any = attrs.field(factory=MemoryTokenCache)
+    token_cache: Any = attrs.field(factory=lambda: MemoryTokenCache(FixedClock()))
     clock: FixedClock = attrs.field(factory=FixedClock)
     events: list[Any] = attrs.field(factory=list)
 
