@@ -68,6 +68,7 @@ ERROR_AREAS: Mapping[str, str] = {
     "infer": "Asking a trained model",
     "templates": "Templates",
     "store": "The store",
+    "metrics": "What trainings told",
     "lock": "The record of the last run",
     "license": "Licences",
     "home": "The home folder",
@@ -87,7 +88,7 @@ API_HEAD = """Everything below is reached as `dlm.<name>`. The functions work on
 method of `dlm.Workspace`, which lists its options.
 """
 
-GIVEN = ("Document", "RunReport", "Exam")
+GIVEN = ("Document", "RunReport", "Exam", "History")
 """Classes whose values people get and do not make: their fields are listed instead of a call."""
 
 

@@ -19,6 +19,7 @@ BASIC = {
     "dlm prompt": ["prompt", "n.dlm", "q"],
     "dlm exam": ["exam", "n.dlm"],
     "dlm show": ["show", "n.dlm"],
+    "dlm metrics": ["metrics", "n.dlm"],
     "dlm doctor": ["doctor"],
     "dlm migrate": ["migrate", "n.dlm"],
     "dlm templates": ["templates"],
@@ -51,6 +52,13 @@ OPTIONS = {
     ("dlm prompt", "--verbose"): ["--verbose"],
     ("dlm exam", "--json"): ["--json"],
     ("dlm show", "--json"): ["--json"],
+    ("dlm metrics", "--json"): ["--json"],
+    ("dlm metrics", "--csv"): ["--csv"],
+    ("dlm metrics", "--html"): ["--html", "page.html"],
+    ("dlm metrics", "--run-id"): ["--run-id", "3"],
+    ("dlm metrics", "--phase"): ["--phase", "dpo"],
+    ("dlm metrics", "--since"): ["--since", "24h"],
+    ("dlm metrics", "--limit"): ["--limit", "5"],
     ("dlm doctor", "--json"): ["--json"],
     ("dlm migrate", "--dry-run"): ["--dry-run"],
     ("dlm migrate", "--no-backup"): ["--no-backup"],
@@ -61,6 +69,7 @@ OPTIONS = {
 
 BESIDE = {
     ("dlm train", "--fresh"): (["--resume"], ["--resume", "--fresh"]),
+    ("dlm metrics", "--poll-seconds"): (["watch"], ["watch", "--poll-seconds", "0.25"]),
     ("dlm templates list", "--accept-unsigned"): (["--refresh"], ["--refresh", "--accept-unsigned"]),
 }
 """Options that act beside another one: without, with. ``--fresh`` is the default said aloud; it contradicts."""
@@ -109,7 +118,10 @@ def _trace(dlm: Runner, words: list[str]) -> tuple[Outcome, object, object]:
 
 
 @pytest.mark.parametrize(("prog", "action"), OWN, ids=_name)
-def test_each_option_of_a_command_changes_something(dlm: Runner, prog: str, action: argparse.Action) -> None:
+def test_each_option_of_a_command_changes_something(
+    dlm: Runner, prog: str, action: argparse.Action, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     key = (prog, action.option_strings[-1])
     assert key in OPTIONS or key in BESIDE, f"{key} has no case: say how its effect shows"
     without, with_it = BESIDE.get(key, ([], OPTIONS.get(key, [])))

@@ -104,15 +104,14 @@ _CODES = {
     "store.not-text": "A file of the store is not UTF-8 text any more, so it was damaged. Put back a backup of it.",
     "store.summary-corrupt": "The summary of a training run was damaged. The adapter is not affected; delete the file.",
     "store.unreadable": "A file of the store cannot be read. Check its permissions and that its disk is present.",
-    "metrics.corrupt": "The file metrics.sqlite, which keeps the curves of earlier trainings, is damaged or not a metrics "
-    "database. Move it aside; the document, its adapters and its logs do not depend on it. The next training begins a "
-    "new one.",
+    "metrics.corrupt": "The file metrics.sqlite, which keeps the curves of earlier trainings, is damaged or not a "
+    "metrics database. Move it aside; the document, its adapters and its logs do not depend on it. The next training "
+    "begins a new one.",
     "metrics.newer": "A newer dlm wrote metrics.sqlite. Update dlm, or move the file aside.",
     "metrics.unreadable": "The file metrics.sqlite is there and cannot be opened. Check its permissions.",
-    "metrics.unwritable": "What a training did could not be written into metrics.sqlite. Make room on the disk, or check "
-    "the permissions of the store.",
+    "metrics.unwritable": "What a training did could not be written into metrics.sqlite. Make room on the disk, or "
+    "check the permissions of the store.",
     "metrics.unknown-run": "No run of this number is on record. dlm metrics without --run-id lists those that are.",
-    "metrics.bad-window": "A length of time is a whole number and s, m, h or d, such as 24h for the last day.",
     "metrics.watch-option": "The option has no meaning together with watch, or only has one there. Leave it out.",
     "lock.unreadable": "dlm.lock, the record of the last run's circumstances, was damaged or comes from a newer dlm. "
     "Train with --update-lock to write a new one.",

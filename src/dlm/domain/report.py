@@ -55,7 +55,7 @@ class RunReport:
     evals: tuple[EvalDone, ...] = attrs.field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything but the curves; one object, as ``dlm train --json`` prints it. Non-finite numbers are null."""
+        """Give all but the curves; one object, as ``dlm train --json`` prints it. Non-finite numbers are null."""
         record = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name not in ("curve", "evals"))
         record["exam"] = self.exam.to_json() if self.exam else None
         record["plan"] = self.plan.to_json() if self.plan else None
@@ -99,7 +99,9 @@ class RunReport:
         axes = plt.subplots()[1] if ax is None else ax
         axes.plot([step.step for step in self.curve], [step.loss for step in self.curve], label="training")
         if self.evals:
-            axes.plot([look.step for look in self.evals], [look.val_loss for look in self.evals], "o-", label="held out")
+            axes.plot(
+                [look.step for look in self.evals], [look.val_loss for look in self.evals], "o-", label="held out"
+            )
             axes.legend()
         axes.set_xlabel("step")
         axes.set_ylabel("loss, nats per token")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -32,4 +33,4 @@ def _thinned(numbers: Sequence[float], width: int) -> list[float]:
     if count <= width:
         return list(numbers)
     edges = [index * count // width for index in range(width + 1)]
-    return [math.fsum(numbers[start:end]) / (end - start) for start, end in zip(edges, edges[1:], strict=False)]
+    return [math.fsum(numbers[start:end]) / (end - start) for start, end in itertools.pairwise(edges)]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dlm.adapters.sqlite.faults import code_of, corrupt, is_damage, newer, unreadable
 from dlm.adapters.sqlite.schema import VERSION, prepare, version_of
-from dlm.domain.errors import MetricsError
 
 WAIT_S = 5.0
 """Patience with another program's write."""
@@ -87,10 +86,17 @@ def _open_for_reading(path: Path) -> sqlite3.Connection | None:
         return None
     if not path.is_file():
         raise OSError(f"{path} is not a file")
-    # Without a log beside it nobody is writing, and "immutable" keeps SQLite from creating one just to read.
-    is_in_use = any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal"))
+    # Without anything in a log beside it the file is whole, and "immutable" keeps SQLite from making a log just to read.
+    is_in_use = any(_size(path.with_name(path.name + suffix)) for suffix in ("-wal", "-journal"))
     mode = "ro" if is_in_use else "ro&immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_S, isolation_level=None)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dlm.adapters.sqlite.faults import unwritable
 from dlm.adapters.sqlite.files import move_aside, open_for_writing, reading
@@ -18,6 +18,8 @@ from dlm.domain.events import Emit
 from dlm.domain.metrics import EvalMetrics, RunFilter, RunHistory, RunMetrics, StepMetrics, TokenizationMetrics
 from dlm.ports.clock import Clock
 from dlm.ports.metrics import ObservedRun
+
+T = TypeVar("T")
 
 
 class SqliteMetrics:
@@ -73,7 +75,7 @@ class SqliteMetrics:
         """Give the record of a run's exam."""
         return self._read(dlm_id, lambda reader: reader.exam(run_id), None)
 
-    def _read(self, dlm_id: str, ask: Callable[[Reader], Any], empty: Any) -> Any:
+    def _read(self, dlm_id: str, ask: Callable[[Reader], T], empty: T) -> T:
         path = self._locate(dlm_id) / FILE
         try:
             return _asked(path, ask, empty)
@@ -84,7 +86,7 @@ class SqliteMetrics:
             return _asked(path, ask, empty)
 
 
-def _asked(path: Path, ask: Callable[[Reader], Any], empty: Any) -> Any:
+def _asked(path: Path, ask: Callable[[Reader], T], empty: T) -> T:
     with reading(path) as connection:
         return empty if connection is None else ask(Reader(connection))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from dlm.adapters.sqlite.rows import moment, moment_or_none, number, text, whole
@@ -138,12 +138,16 @@ def _run(row: Row) -> RunMetrics:
         ended_at=moment_or_none(row.get("ended_at")),
         phase=phase if phase in get_args(RunPhase) else None,
         status=status if status in get_args(MetricStatus) else None,
-        **{name: whole(row.get(name)) for name in _WHOLE},
-        **{name: number(row.get(name)) for name in _NUMBERS},
-        **{name: text(row.get(name)) for name in _TEXTS},
+        **_columns(row),
     )
 
 
-_WHOLE = ("adapter_version", "seed", "steps", "tokens", "peak_memory_mb", "new", "unchanged", "removed")
-_NUMBERS = ("seconds", "anchor_seconds", "final_train_loss", "final_val_loss")
-_TEXTS = ("adapter_name", "stopped", "message")
+def _columns(row: Row) -> dict[str, Any]:
+    return {name: read(row.get(name)) for names, read in _READ.items() for name in names}
+
+
+_READ: Mapping[tuple[str, ...], Callable[[object], object]] = {
+    ("adapter_version", "seed", "steps", "tokens", "peak_memory_mb", "new", "unchanged", "removed"): whole,
+    ("seconds", "anchor_seconds", "final_train_loss", "final_val_loss"): number,
+    ("adapter_name", "stopped", "message"): text,
+}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from dlm.adapters.sqlite.faults import unwritable
 from dlm.adapters.sqlite.rows import Statement, statement
@@ -21,6 +22,9 @@ BATCH_S = 1.0
 loses is at most this much."""
 
 _Item = tuple[Event, datetime]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class BatchWriter:
@@ -88,7 +92,7 @@ class BatchWriter:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for made in statements:
-                self._guarded(made.stream, lambda made=made: self._connection.execute(made.sql, made.values))
+                self._guarded(made.stream, self._connection.execute, made.sql, made.values)
             self._connection.execute("COMMIT")
             self.transactions += 1
         except sqlite3.Error as exc:
@@ -97,16 +101,15 @@ class BatchWriter:
                 self._tell(stream, exc)
 
     def _statement(self, event: Event, moment: datetime) -> Statement | None:
-        made: list[Statement | None] = [None]
-        self._guarded(type(event).__name__, lambda: made.append(statement(self._run_id, event, moment)))
-        return made[-1]
+        return self._guarded(type(event).__name__, statement, self._run_id, event, moment)
 
-    def _guarded(self, stream: str, step: Callable[[], object]) -> None:
+    def _guarded(self, stream: str, step: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | None:
         """One row that cannot be made or written does not take the others of its batch with it."""
         try:
-            step()
+            return step(*args, **named)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is told to the run, and training goes on
             self._tell(stream, exc)
+            return None
 
     def _undo(self) -> None:
         if self._connection.in_transaction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -89,7 +90,7 @@ class _EventFile:
 
 def _require_package() -> None:
     try:
-        import tensorboard.summary.writer.record_writer
+        import_module("tensorboard.summary.writer.record_writer")
     except ImportError as exc:
         raise MissingExtra(
             "install.observability",
