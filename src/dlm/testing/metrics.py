@@ -90,10 +90,10 @@ class MemoryMetrics:
                 others = [other for other in item.steps if other.step != step]
                 return attrs.evolve(item, steps=tuple(sorted([*others, made], key=lambda one: one.step)))
             case EvalDone():
-                values = {"val_loss": finite(event.val_loss), "perplexity": finite(event.perplexity)}
-                return self._looked(item, event.step, **values)
+                figures = {"val_loss": finite(event.val_loss), "perplexity": finite(event.perplexity)}
+                return self._looked(item, event.step, figures)
             case RetentionMeasured():
-                return self._looked(item, event.step, retention=finite(event.loss))
+                return self._looked(item, event.step, {"retention": finite(event.loss)})
             case Tokenized():
                 tokens = TokenizationMetrics(
                     total_sections=event.total_sections,
@@ -109,10 +109,10 @@ class MemoryMetrics:
             case _:
                 return attrs.evolve(item, run=_told(item.run, event, self._clock))
 
-    def _looked(self, item: RunHistory, step: int, **values: float | None) -> RunHistory:
+    def _looked(self, item: RunHistory, step: int, figures: dict[str, Any]) -> RunHistory:
         now = self._clock.now()
         looks = {look.step: look for look in item.evals}
-        looks[step] = attrs.evolve(looks.get(step, EvalMetrics(step=step, at=now)), at=now, **values)
+        looks[step] = attrs.evolve(looks.get(step, EvalMetrics(step=step, at=now)), at=now, **figures)
         return attrs.evolve(item, evals=tuple(looks[number] for number in sorted(looks)))
 
     def runs(self, dlm_id: str, which: RunFilter) -> tuple[RunMetrics, ...]:
@@ -152,8 +152,7 @@ def _told(run: RunMetrics, event: Event, clock: Clock) -> RunMetrics:
         case RunStarted():
             return attrs.evolve(run, phase=cast(Any, event.phase), seed=event.seed)
         case DeltaFound():
-            counts = {"new": len(event.new), "unchanged": len(event.unchanged), "removed": len(event.removed)}
-            return attrs.evolve(run, **counts)
+            return attrs.evolve(run, new=len(event.new), unchanged=len(event.unchanged), removed=len(event.removed))
         case RunFinished():
             return attrs.evolve(
                 run,

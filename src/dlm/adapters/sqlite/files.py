@@ -86,7 +86,7 @@ def _open_for_reading(path: Path) -> sqlite3.Connection | None:
         return None
     if not path.is_file():
         raise OSError(f"{path} is not a file")
-    # Without anything in a log beside it the file is whole, and "immutable" keeps SQLite from making a log just to read.
+    # With nothing in a log beside it the file is whole, and "immutable" keeps SQLite from making one just to read.
     is_in_use = any(_size(path.with_name(path.name + suffix)) for suffix in ("-wal", "-journal"))
     mode = "ro" if is_in_use else "ro&immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_S, isolation_level=None)
