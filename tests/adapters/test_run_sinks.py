@@ -216,7 +216,7 @@ class TestWandb:
         }
         (tmp_path / "user").mkdir()
         done = subprocess.run(
-            [sys.executable, "-c", WANDB, str(tmp_path / "store")],
+            [sys.executable, "-W", "error", "-c", WANDB, str(tmp_path / "store")],
             capture_output=True,
             text=True,
             check=False,

@@ -120,10 +120,10 @@ def _told_apart(first: Path, second: Path | None) -> tuple[Path, str]:
         if str(first) in ACTIONS and not first.exists():
             raise _misplaced("missing <path>", f"dlm metrics {first} notes.dlm")
         return first, "show"
+    if str(first) in ACTIONS and (str(second) not in ACTIONS or not first.exists()):
+        return second, str(first)
     if str(second) in ACTIONS:
         return first, str(second)
-    if str(first) in ACTIONS:
-        return second, str(first)
     raise UsageError(
         "cli.usage", f"unknown argument: {second}", subject="metrics", hint="After the document only watch can stand."
     )
