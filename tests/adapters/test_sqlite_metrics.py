@@ -23,6 +23,7 @@ from dlm.adapters.system_clock import SystemClock
 from dlm.domain.errors import MetricsError
 from dlm.domain.events import Event, ExamFinished, StepDone
 from dlm.domain.metrics import RunFilter
+from dlm.domain.store_layout import METRICS
 from dlm.testing.clocks import A_MOMENT, FixedClock
 from dlm.testing.metrics_contract import EXAM, ID, a_run, a_step, finished
 from tiny_runs import small_disk, tree
@@ -68,13 +69,13 @@ def observed(metrics: SqliteMetrics, store: Path, *events: Event, run_id: int = 
 
 
 def rows(store: Path, sql: str) -> list[Any]:
-    with closing(sqlite3.connect(store / schema.FILE)) as connection:
+    with closing(sqlite3.connect(store / METRICS)) as connection:
         return connection.execute(sql).fetchall()
 
 
 def execute(store: Path, sql: str) -> None:
     store.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(store / schema.FILE)) as connection:
+    with closing(sqlite3.connect(store / METRICS)) as connection:
         connection.executescript(sql)
 
 
@@ -106,12 +107,12 @@ class TestTheFile:
         assert not store.parent.exists()
         observed(metrics, store, a_step(1))
         before = tree(store)
-        assert sorted(before) == [schema.FILE]
+        assert sorted(before) == [METRICS]
         assert metrics.history(ID, 1) is not None
         assert tree(store) == before
 
     def test_a_folder_of_its_name_is_no_database(self, metrics: SqliteMetrics, store: Path) -> None:
-        (store / schema.FILE).mkdir(parents=True)
+        (store / METRICS).mkdir(parents=True)
         with pytest.raises(MetricsError) as caught:
             metrics.runs(ID, RunFilter())
         assert caught.value.code == "metrics.unreadable"
@@ -195,7 +196,7 @@ class TestOtherPrograms:
     @pytest.mark.parametrize("record", ["[" * 100_000, "3", '"text"', "{", ""], ids=len)
     def test_an_exam_that_is_none(self, record: str, metrics: SqliteMetrics, store: Path) -> None:
         observed(metrics, store)
-        with closing(sqlite3.connect(store / schema.FILE)) as connection, connection:
+        with closing(sqlite3.connect(store / METRICS)) as connection, connection:
             connection.execute("INSERT INTO exams (run_id, record) VALUES (1, ?)", (record,))
         assert metrics.exam(ID, 1) is None
 
@@ -215,7 +216,7 @@ class TestOtherPrograms:
 class TestDamage:
     def _damaged(self, metrics: SqliteMetrics, store: Path, where: str) -> bytes:
         observed(metrics, store, *map(a_step, range(1, 2000)))
-        path = store / schema.FILE
+        path = store / METRICS
         data = bytearray(path.read_bytes())
         start = {"header": 0, "schema": 100, "middle": len(data) // 2, "end": len(data) - 8192}[where]
         data[start : start + 4096 * 2] = os.urandom(4096 * 2)
@@ -239,7 +240,7 @@ class TestDamage:
         with pytest.raises(MetricsError) as caught:
             metrics.runs(ID, RunFilter())
         assert caught.value.code == "metrics.corrupt"
-        assert str(store / schema.FILE) in caught.value.message
+        assert str(store / METRICS) in caught.value.message
         assert "Move it aside" in (caught.value.hint or "")
 
     def test_reading_a_broken_middle_gives_what_is_whole_or_refuses(self, metrics: SqliteMetrics, store: Path) -> None:
@@ -259,13 +260,13 @@ class TestDamage:
     def test_every_damaged_one_is_kept(self, metrics: SqliteMetrics, store: Path) -> None:
         for _ in range(3):
             store.mkdir(parents=True, exist_ok=True)
-            (store / schema.FILE).write_text("not a database at all, but long enough to be looked at" * 100)
+            (store / METRICS).write_text("not a database at all, but long enough to be looked at" * 100)
             observed(metrics, store)
         assert sorted(path.name for path in store.iterdir())[1:] == [f"metrics.sqlite.damaged-{n}" for n in (1, 2, 3)]
 
     def test_an_empty_file_is_an_empty_database(self, metrics: SqliteMetrics, store: Path) -> None:
         store.mkdir(parents=True)
-        (store / schema.FILE).touch()
+        (store / METRICS).touch()
         assert metrics.runs(ID, RunFilter()) == ()
         assert observed(metrics, store) == []
 
@@ -504,7 +505,7 @@ class TestSpeed:
 
     def test_a_thousand_runs_are_listed_in_less_than_a_second(self, metrics: SqliteMetrics, store: Path) -> None:
         observed(metrics, store)
-        with closing(sqlite3.connect(store / schema.FILE)) as connection, connection:
+        with closing(sqlite3.connect(store / METRICS)) as connection, connection:
             runs = [(run_id, "2026-01-02T03:04:05Z", "sft", 42, "ok") for run_id in range(2, 1001)]
             connection.executemany(
                 "INSERT INTO runs (run_id, started_at, phase, seed, status) VALUES (?, ?, ?, ?, ?)", runs

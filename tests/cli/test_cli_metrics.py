@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +15,12 @@ import attrs
 import pytest
 
 from cli.cli_fakes import A_RUN, NOON, News, Runner
+from dlm.adapters.sqlite import SqliteMetrics
+from dlm.domain.document import Document
 from dlm.domain.errors import MetricsError
 from dlm.domain.metrics import EvalMetrics, StepMetrics
+from dlm.testing.clocks import FixedClock
+from dlm.testing.metrics_contract import ID, a_run, a_step, finished
 
 STEP = StepMetrics(step=7, loss=0.0, lr=2e-4, grad_norm=None, tokens_per_sec=351.2, at=NOON)
 LOOK = EvalMetrics(step=7, val_loss=1.25, perplexity=3.49, at=NOON)
@@ -179,3 +186,19 @@ class TestWatching:
         dlm.workspace.news = [News(is_switch=True), broken]
         outcome = dlm("metrics", "n.dlm", "watch")
         assert (outcome.code, outcome.err) == (1, "metrics: damaged\n")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="a console's Ctrl-C cannot be sent to one process there")
+    def test_ctrl_c_ends_the_real_program_cleanly(self, notes: Path, tmp_path: Path) -> None:
+        Document.new(ID, "smollm2-135m", "Prose.\n").save(notes)
+        metrics = SqliteMetrics(lambda dlm_id: tmp_path / "store" / dlm_id, FixedClock())
+        with metrics.observe(a_run(tmp_path / "store" / ID), pytest.fail) as emit:
+            emit(a_step(1))
+            emit(finished())
+        words = [sys.executable, "-m", "dlm", "--home", str(tmp_path), "metrics", str(notes), "watch"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(3)]
+            process.send_signal(signal.SIGINT)
+            rest, err = process.communicate(timeout=60)
+        assert [line.split(" (")[0].split("  ")[0].strip() for line in lines] == ["run 1", "step 1", "run 1 ended: ok"]
+        assert (process.returncode, rest, err) == (0, "", "")

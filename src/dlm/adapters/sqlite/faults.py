@@ -31,8 +31,7 @@ def corrupt(path: Path, reason: object) -> MetricsError:
     return MetricsError(
         "metrics.corrupt",
         f"{path} is damaged or not a metrics database: {reason}",
-        hint=f"Move it aside: mv {path.name} {path.name}.old in its folder. Documents, adapters and logs do not depend "
-        "on it.",
+        hint=f"Move it aside: mv '{path}' '{path}.old'. Documents, adapters and logs do not depend on it.",
     )
 
 

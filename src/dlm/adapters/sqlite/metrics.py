@@ -12,10 +12,10 @@ from dlm.adapters.sqlite.faults import unwritable
 from dlm.adapters.sqlite.files import move_aside, open_for_writing, reading
 from dlm.adapters.sqlite.reader import Reader
 from dlm.adapters.sqlite.recording import RunRecord
-from dlm.adapters.sqlite.schema import FILE
 from dlm.domain.errors import MetricsError
 from dlm.domain.events import Emit
 from dlm.domain.metrics import EvalMetrics, RunFilter, RunHistory, RunMetrics, StepMetrics, TokenizationMetrics
+from dlm.domain.store_layout import METRICS
 from dlm.ports.clock import Clock
 from dlm.ports.metrics import ObservedRun
 
@@ -41,7 +41,7 @@ class SqliteMetrics:
 
         A damaged database is moved aside, with a warning, and begun anew; with ``run.strict`` it is an error.
         """
-        path = run.store / FILE
+        path = run.store / METRICS
         record = RunRecord(_opened(path, run, warn), path, run, self._clock, warn)
         try:
             record.begin()
@@ -76,12 +76,12 @@ class SqliteMetrics:
         return self._read(dlm_id, lambda reader: reader.exam(run_id), None)
 
     def _read(self, dlm_id: str, ask: Callable[[Reader], T], empty: T) -> T:
-        path = self._locate(dlm_id) / FILE
+        path = self._locate(dlm_id) / METRICS
         try:
             return _asked(path, ask, empty)
         except MetricsError as exc:
             # A writer that began while we looked changes the file under a reader that knew of none.
-            if exc.code != "metrics.corrupt" or not path.with_name(f"{FILE}-wal").exists():
+            if exc.code != "metrics.corrupt" or not path.with_name(f"{METRICS}-wal").exists():
                 raise
             return _asked(path, ask, empty)
 

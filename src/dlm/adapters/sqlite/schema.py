@@ -1,11 +1,9 @@
-"""The tables of ``metrics.sqlite``. Those of ``COMMON`` are shared with other tools, those of ``OWN`` are additions."""
+"""The tables of ``metrics.sqlite``: those of ``COMMON`` are shared with other tools, those of ``OWN`` are additions."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-
-FILE = "metrics.sqlite"
 
 VERSION = 1
 """``user_version`` of the file; 0 in files of tools that set none, whose common tables are the same."""

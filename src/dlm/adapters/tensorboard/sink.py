@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from dlm.domain.errors import MissingExtra
 from dlm.domain.events import Emit
 from dlm.domain.scalars import BestEffort, Scalars, scalar_observer
+from dlm.domain.store_layout import TENSORBOARD
 from dlm.ports.clock import Clock
 from dlm.ports.metrics import ObservedRun
 
@@ -34,7 +35,7 @@ class TensorBoardSink:
             MissingExtra: the package is not installed.
         """
         _require_package()
-        folder = run.store / "tensorboard" / f"run_{run.run_id:04d}"
+        folder = run.store / TENSORBOARD / f"run_{run.run_id:04d}"
         attempt = BestEffort(self.name, warn)
         files: list[_EventFile] = []
         attempt(lambda: files.append(_EventFile(folder, self._clock)))
