@@ -69,6 +69,7 @@ ERROR_AREAS: Mapping[str, str] = {
     "templates": "Templates",
     "store": "The store",
     "replay": "Removed sections",
+    "metrics": "What trainings told",
     "lock": "The record of the last run",
     "license": "Licences",
     "home": "The home folder",
@@ -88,7 +89,7 @@ API_HEAD = """Everything below is reached as `dlm.<name>`. The functions work on
 method of `dlm.Workspace`, which lists its options.
 """
 
-GIVEN = ("Document", "RunReport", "Exam")
+GIVEN = ("Document", "RunReport", "Exam", "History")
 """Classes whose values people get and do not make: their fields are listed instead of a call."""
 
 

@@ -15,11 +15,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlm.api import doctor, exam, forget, init, migrate, prompt, scaffold, show, train
+    from dlm.api import doctor, exam, forget, history, init, metrics, migrate, prompt, scaffold, show, train
     from dlm.domain.choice import Choice
     from dlm.domain.document import Document
     from dlm.domain.errors import DlmError
     from dlm.domain.exam import Exam
+    from dlm.domain.history import History
     from dlm.domain.report import RunReport
     from dlm.wiring import Workspace
 
@@ -34,11 +35,14 @@ _HOMES = {
     "init": "dlm.api",
     "scaffold": "dlm.api",
     "show": "dlm.api",
+    "metrics": "dlm.api",
+    "history": "dlm.api",
     "doctor": "dlm.api",
     "migrate": "dlm.api",
     "Workspace": "dlm.wiring",
     "RunReport": "dlm.domain.report",
     "Exam": "dlm.domain.exam",
+    "History": "dlm.domain.history",
     "Choice": "dlm.domain.choice",
     "DlmError": "dlm.domain.errors",
 }
@@ -52,11 +56,14 @@ __all__ = [
     "init",
     "scaffold",
     "show",
+    "metrics",
+    "history",
     "doctor",
     "migrate",
     "Workspace",
     "RunReport",
     "Exam",
+    "History",
     "Choice",
     "DlmError",
     "__version__",

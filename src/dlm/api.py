@@ -17,10 +17,12 @@ from dlm.wiring import Workspace
 if TYPE_CHECKING:
     from dlm.app.doctor import DoctorReport
     from dlm.app.init import InitResult
+    from dlm.app.metrics_report import MetricsReport
     from dlm.app.migrate import MigrationResult
     from dlm.app.show import ShowReport
     from dlm.domain.document import Document
     from dlm.domain.exam import Exam
+    from dlm.domain.history import History
     from dlm.domain.report import RunReport
 
 
@@ -73,6 +75,17 @@ def forget(document: Document) -> int:
 def show(path: str | Path) -> ShowReport:
     """Tell what is known about a document: runs, versions, sizes."""
     return _workspace().show(path)
+
+
+def metrics(path: str | Path, **options: Any) -> MetricsReport:
+    """Tell about a document's runs, or everything about one of them; options as :meth:`dlm.Workspace.metrics`."""
+    return _workspace().metrics(path, **options)
+
+
+def history(document: Document | str | Path, **options: Any) -> History:
+    """Give everything measured in a document's runs, with ``.runs``, ``.to_frame()`` and ``.steps_frame()``; options
+    as :meth:`dlm.Workspace.history`."""
+    return _workspace().history(document, **options)
 
 
 def doctor() -> DoctorReport:

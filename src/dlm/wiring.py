@@ -7,6 +7,7 @@ before the call that needs it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -23,20 +24,25 @@ if TYPE_CHECKING:
     from dlm.app.doctor import DoctorReport
     from dlm.app.folder import ScaffoldedFolder
     from dlm.app.init import InitResult
+    from dlm.app.metrics import RunNews
+    from dlm.app.metrics_report import MetricsReport
     from dlm.app.migrate import MigrationResult
     from dlm.app.show import ShowReport
     from dlm.app.templates import RefreshResult
     from dlm.domain.document import Document
     from dlm.domain.events import Event
     from dlm.domain.exam import Exam
+    from dlm.domain.history import History
     from dlm.domain.inference import InferencePlan
     from dlm.domain.lock import LockMode
+    from dlm.domain.metrics import RunPhase
     from dlm.domain.report import RunReport
     from dlm.domain.templates import TemplateMeta
     from dlm.ports.clock import Clock
     from dlm.ports.gallery import GalleryPort
     from dlm.ports.generator import GeneratorPort
     from dlm.ports.hardware import HardwareProbe
+    from dlm.ports.metrics import MetricsPort, RunSink
     from dlm.ports.registry import RegistryPort
     from dlm.ports.replay import ReplayPort
     from dlm.ports.sources import SourcesPort
@@ -51,6 +57,9 @@ _FORCE = "DLM_FORCE_PLAN"
 _SKIP_PROBES = "DLM_SKIP_EXPORT_PROBES"
 _NO_CACHE = "DLM_DISABLE_TOKENIZED_CACHE"
 _GALLERY_URL = "DLM_GALLERY_URL"
+_TENSORBOARD = "DLM_TENSORBOARD"
+_WANDB = "DLM_WANDB_PROJECT"
+_YES = ("1", "true", "yes")
 
 
 class Workspace:
@@ -59,7 +68,7 @@ class Workspace:
 
     Args:
         home: store root; ``$DLM_HOME`` or ``~/.dlm`` when None. Nothing is created before something is saved.
-        store, registry, hardware, trainer, generator, gallery, sources, replay, token_cache,
+        store, registry, hardware, trainer, generator, gallery, sources, replay, token_cache, metrics,
             clock: replace an adapter by your own.
         environ: where settings are read from; the process environment when None.
     """
@@ -77,6 +86,7 @@ class Workspace:
         sources: SourcesPort | None = None,
         replay: ReplayPort | None = None,
         token_cache: TokenCachePort | None = None,
+        metrics: MetricsPort | None = None,
         clock: Clock | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -91,11 +101,12 @@ class Workspace:
         self._sources = sources
         self._replay = replay
         self._token_cache = token_cache
+        self._metrics = metrics
         self._clock = clock
 
     @property
     def _skips_export_probes(self) -> bool:
-        return self._environ.get(_SKIP_PROBES, "").lower() in ("1", "true", "yes")
+        return self._environ.get(_SKIP_PROBES, "").lower() in _YES
 
     def __repr__(self) -> str:
         return f"Workspace(home={str(self.home)!r})"
@@ -192,6 +203,29 @@ class Workspace:
         from dlm.adapters.token_cache import FileTokenCache
 
         return FileTokenCache(self.store.location, self.clock)
+
+    @cached_property
+    def run_metrics(self) -> MetricsPort:
+        """What runs told."""
+        if self._metrics is not None:
+            return self._metrics
+        from dlm.adapters.sqlite import SqliteMetrics
+
+        return SqliteMetrics(self.store.location, self.clock)
+
+    @cached_property
+    def sinks(self) -> tuple[RunSink, ...]:
+        """Where the events of a run are kept: the metrics database, then what the environment asks for."""
+        sinks: list[RunSink] = [self.run_metrics]
+        if self._environ.get(_TENSORBOARD, "").lower() in _YES:
+            from dlm.adapters.tensorboard import TensorBoardSink
+
+            sinks.append(TensorBoardSink(self.clock))
+        if project := self._environ.get(_WANDB, "").strip():
+            from dlm.adapters.wandb import WandbSink
+
+            sinks.append(WandbSink(project))
+        return tuple(sinks)
 
     @property
     def _bases(self) -> Any:
@@ -414,6 +448,46 @@ class Workspace:
         from dlm.app.show import show
 
         return show(Path(path), store=self.store, token_cache=self.token_cache)
+
+    def metrics(
+        self,
+        path: str | Path,
+        *,
+        run_id: int | None = None,
+        phase: RunPhase | None = None,
+        since: timedelta | None = None,
+        limit: int | None = 20,
+    ) -> MetricsReport:
+        """Tell about a document's runs, or everything about one of them. See :func:`dlm.app.metrics.metrics`."""
+        from dlm.app.metrics import metrics
+
+        return metrics(
+            Path(path), run_id=run_id, phase=phase, since=since, limit=limit, port=self.run_metrics, clock=self.clock
+        )
+
+    def history(
+        self,
+        document: Document | str | Path,
+        *,
+        run_id: int | None = None,
+        phase: RunPhase | None = None,
+        since: timedelta | None = None,
+        limit: int | None = None,
+    ) -> History:
+        """Give everything measured in a document's runs, for tables and pages. See :func:`dlm.app.metrics.history`."""
+        from dlm.app.metrics import history
+
+        return history(
+            document, run_id=run_id, phase=phase, since=since, limit=limit, port=self.run_metrics, clock=self.clock
+        )
+
+    def watch_metrics(
+        self, path: str | Path, *, poll_seconds: float = 1.0, wait: Callable[[float], None] = time.sleep
+    ) -> Iterator[RunNews | None]:
+        """Follow a document's newest run, and those that come after it, for ever. See :func:`dlm.app.metrics.watch`."""
+        from dlm.app.metrics import watch
+
+        return watch(Path(path), poll_seconds=poll_seconds, port=self.run_metrics, wait=wait)
 
     def doctor(self) -> DoctorReport:
         """Look at the machine and say what dlm would do on it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dlm.domain.choice import Choice
 from dlm.domain.errors import Fault
 from dlm.domain.events import DeltaFound, EvalDone, Note, Progress, RunStarted, StepDone
 from dlm.domain.inference import InferencePlan
+from dlm.domain.metrics import EvalMetrics, RunMetrics, StepMetrics
 from dlm.ports.token_cache import CacheSize
 
 STARTED = RunStarted(
@@ -130,6 +132,42 @@ class Refreshed:
     hint: str | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Measured(Report):
+    """Runs with their curve and table; ``to_text`` tells how it was asked."""
+
+    def to_text(self, *, blocks: bool = True) -> str:
+        return f"{self.text} with {'blocks' if blocks else 'ascii'}"
+
+    def to_csv(self) -> str:
+        return "run_id,phase\n3,sft\n"
+
+
+class Past:
+    """All runs of a document."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def to_html(self) -> str:
+        return "<!doctype html>\n<p>été</p>\n"
+
+
+NOON = datetime(2026, 4, 23, 12, tzinfo=UTC)
+A_RUN = RunMetrics(run_id=3, started_at=NOON, phase="sft", status="running")
+
+
+@attrs.frozen(kw_only=True)
+class News:
+    """What happened in a run."""
+
+    run: RunMetrics = A_RUN
+    steps: tuple[StepMetrics, ...] = ()
+    evals: tuple[EvalMetrics, ...] = ()
+    is_switch: bool = False
+    is_over: bool = False
+
+
 @attrs.frozen
 class Doc:
     """Stands for a loaded document."""
@@ -148,6 +186,8 @@ class FakeWorkspace:
         self.run: Any = Run()
         self.report: Any = Report()
         self.refreshed: Any = Refreshed()
+        self.measured: Any = Measured()
+        self.news: list[News | BaseException | None] = [News(is_switch=True), KeyboardInterrupt()]
         self.changed = True
         self.replaced_id: str | None = None
         self.init_notes: tuple[str, ...] = ()
@@ -203,6 +243,21 @@ class FakeWorkspace:
     def show(self, path: Path) -> Any:
         self._record("show", path=path)
         return self.report
+
+    def metrics(self, path: Path, **options: Any) -> Any:
+        self._record("metrics", path=path, **options)
+        return self.measured
+
+    def history(self, document: Path, **options: Any) -> Past:
+        self._record("history", path=document, **options)
+        return Past()
+
+    def watch_metrics(self, path: Path, *, poll_seconds: float) -> Iterator[News | None]:
+        self._record("watch_metrics", path=path, poll_seconds=poll_seconds)
+        for item in self.news:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
 
     def doctor(self) -> Any:
         self._record("doctor")

@@ -19,6 +19,7 @@ BASIC = {
     "dlm prompt": ["prompt", "n.dlm", "q"],
     "dlm exam": ["exam", "n.dlm"],
     "dlm show": ["show", "n.dlm"],
+    "dlm metrics": ["metrics", "n.dlm"],
     "dlm doctor": ["doctor"],
     "dlm migrate": ["migrate", "n.dlm"],
     "dlm cache": ["cache"],
@@ -58,6 +59,13 @@ OPTIONS = {
     ("dlm prompt", "--verbose"): ["--verbose"],
     ("dlm exam", "--json"): ["--json"],
     ("dlm show", "--json"): ["--json"],
+    ("dlm metrics", "--json"): ["--json"],
+    ("dlm metrics", "--csv"): ["--csv"],
+    ("dlm metrics", "--html"): ["--html", "page.html"],
+    ("dlm metrics", "--run-id"): ["--run-id", "3"],
+    ("dlm metrics", "--phase"): ["--phase", "dpo"],
+    ("dlm metrics", "--since"): ["--since", "24h"],
+    ("dlm metrics", "--limit"): ["--limit", "5"],
     ("dlm doctor", "--json"): ["--json"],
     ("dlm cache show", "--json"): ["--json"],
     ("dlm cache prune", "--older-than"): ["--older-than", "12h"],
@@ -81,6 +89,7 @@ ON_A_FOLDER = {
 """The same for options that act when the path is a folder."""
 
 BESIDE = {
+    ("dlm metrics", "--poll-seconds"): (["watch"], ["watch", "--poll-seconds", "0.25"]),
     ("dlm templates list", "--accept-unsigned"): (["--refresh"], ["--refresh", "--accept-unsigned"]),
 }
 """Options that act beside another one: without, with."""
@@ -133,8 +142,9 @@ def _trace(dlm: Runner, words: list[str]) -> tuple[Outcome, object, object]:
 
 @pytest.mark.parametrize(("prog", "action"), OWN, ids=_name)
 def test_each_option_of_a_command_changes_something(
-    dlm: Runner, prog: str, action: argparse.Action, tmp_path: Path
+    dlm: Runner, prog: str, action: argparse.Action, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     key = (prog, action.option_strings[-1])
     if key in ON_A_FOLDER:
         folder = ["train", str(tmp_path)]

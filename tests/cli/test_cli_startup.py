@@ -57,7 +57,9 @@ def test_help_and_refusals_load_nothing_heavy(words: tuple[str, ...], code: int)
     assert _run(*words) == (code, [])
 
 
-@pytest.mark.parametrize("words", [("show", "PATH"), ("migrate", "PATH", "--dry-run"), ("templates", "list")])
+@pytest.mark.parametrize(
+    "words", [("show", "PATH"), ("metrics", "PATH"), ("migrate", "PATH", "--dry-run"), ("templates", "list")]
+)
 def test_commands_without_a_model_load_nothing_heavy(words: tuple[str, ...], notes: Path) -> None:
     notes.write_text(DOCUMENT, encoding="utf-8")
 

@@ -128,6 +128,13 @@ class TestTheFunctions:
         assert dlm.migrate(path).changed is False
         assert dlm.doctor().capabilities.device_name == "CPU (Test Laptop)"
 
+    def test_metrics_history(self, scene: Scene, tmp_path: Path) -> None:
+        path = tmp_path / "new.dlm"
+        dlm.init(path, base="tiny")
+        assert dlm.metrics(path).to_json() == {"runs": []}
+        assert dlm.history(path).runs == ()
+        assert dlm.history(dlm.Document.load(path), limit=3).title == "new.dlm"
+
     def test_the_home_is_read_at_each_call(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("DLM_HOME", str(tmp_path / "a"))
         first = dlm.api._workspace()

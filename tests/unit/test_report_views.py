@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from dlm.domain.errors import MissingExtra
-from dlm.domain.events import Event, Note, RunFinished, StepDone, ignore
+from dlm.domain.events import EvalDone, Event, Note, RunFinished, StepDone, ignore
 from dlm.domain.exam import Exam, Graded, Question, Score
 from dlm.domain.recipe import Material, choose_recipe
 from dlm.domain.report import RunReport
@@ -61,7 +61,7 @@ def test_as_data_it_is_plain_json_without_the_curve() -> None:
     record = a_report().to_json()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     fields = {field.name for field in attrs.fields(RunReport)}
-    assert set(record) == fields - {"curve"}
+    assert set(record) == fields - {"curve", "evals"}
     assert record["recipe"]["target_modules"]["value"] == ["q_proj"]
     empty = RunReport(dlm_id="x", status="nothing-to-do").to_json()
     assert json.loads(json.dumps(empty, allow_nan=False)) == empty
@@ -143,3 +143,45 @@ class TestEvents:
     def test_the_last_one_needs_its_outcome(self) -> None:
         with pytest.raises(TypeError):
             RunFinished(run_id=1)  # type: ignore[call-arg]
+
+
+class TestPlot:
+    @pytest.fixture(autouse=True)
+    def _no_window(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MPLBACKEND", "Agg")
+
+    def test_it_draws_both_curves_on_new_axes(self) -> None:
+        import matplotlib.pyplot as plt
+
+        report = a_report(evals=(EvalDone(step=2, val_loss=1.25, perplexity=3.5),))
+        axes = report.plot()
+        training, held_out = axes.lines
+        assert training.get_xydata().tolist() == [[1.0, 3.0], [2.0, 1.5], [3.0, 1.0]]
+        assert held_out.get_xydata().tolist() == [[2.0, 1.25]]
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", "held out"]
+        assert axes.get_xlabel() == "step"
+        plt.close(axes.figure)
+
+    def test_it_draws_on_given_axes(self) -> None:
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots()
+        assert a_report().plot(axes) is axes
+        assert len(axes.lines) == 1
+        plt.close(figure)
+
+    def test_without_matplotlib_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = builtins.__import__
+
+        def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
+            if name.startswith("matplotlib"):
+                raise ImportError(name)
+            return real(name, *args, **kwargs)
+
+        monkeypatch.setattr(builtins, "__import__", refuse)
+        with pytest.raises(MissingExtra, match="matplotlib") as caught:
+            a_report().plot()
+        assert 'pip install "dlm[notebook]"' in (caught.value.hint or "")
+
+    def test_evaluations_are_no_part_of_the_json(self) -> None:
+        assert "evals" not in a_report(evals=(EvalDone(step=2, val_loss=1.25, perplexity=3.5),)).to_json()

@@ -22,7 +22,20 @@ from dlm.testing.trainers import FakeTrainer
 from dlm.wiring import PLUGIN_GROUPS, Workspace, plugins
 from run_cases import ID, FailingTrainer, RecordingTrainer, Scene, a_document
 
-PORTS = ("store", "replay", "registry", "hardware", "trainer", "generator", "gallery", "clock")
+PORTS = (
+    "store",
+    "sources",
+    "replay",
+    "token_cache",
+    "registry",
+    "hardware",
+    "trainer",
+    "generator",
+    "gallery",
+    "metrics",
+    "clock",
+)
+PROPERTIES = {port: port for port in PORTS} | {"metrics": "run_metrics"}
 
 
 @pytest.fixture
@@ -34,7 +47,7 @@ class TestParts:
     @pytest.mark.parametrize("port", PORTS)
     def test_each_can_be_replaced(self, port: str, tmp_path: Path) -> None:
         mine: Any = object()
-        assert getattr(Workspace(tmp_path, **{port: mine}), port) is mine
+        assert getattr(Workspace(tmp_path, **{port: mine}), PROPERTIES[port]) is mine
 
     def test_these_are_all(self) -> None:
         known = set(inspect.signature(Workspace).parameters) - {"home", "environ"}
@@ -43,7 +56,8 @@ class TestParts:
     @pytest.mark.parametrize("port", PORTS)
     def test_each_has_a_real_one_made_once(self, port: str, tmp_path: Path) -> None:
         workspace = Workspace(tmp_path / "home")
-        assert getattr(workspace, port) is getattr(workspace, port)
+        name = PROPERTIES[port]
+        assert getattr(workspace, name) is getattr(workspace, name)
         assert not (tmp_path / "home").exists()
 
     def test_trainer_and_generator_share_the_loaded_base(self, tmp_path: Path) -> None:

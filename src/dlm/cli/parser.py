@@ -201,6 +201,14 @@ def temperature(text: str) -> float:
     return value
 
 
+def positive(text: str) -> float:
+    """Check a number above 0."""
+    value = _number(text)
+    if value is None or value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
 def share(text: str) -> float:
     """Check a probability mass: above 0, at most 1."""
     value = _number(text)

@@ -38,9 +38,10 @@ class Output:
         """Give the process's own streams, as they are at this moment."""
         return cls(sys.stdout, sys.stderr)
 
-    def data(self, text: str) -> None:
-        """Print a payload and one line feed on stdout."""
-        _write(self.stdout, (printable(text) if self.answers_to_terminal else text) + "\n")
+    def data(self, text: str, *, colour: Colour | None = None) -> None:
+        """Print a payload and one line feed on stdout, highlighted where the terminal has colours."""
+        shown = printable(text) if self.answers_to_terminal else text
+        _write(self.stdout, (paint(shown, colour) if colour and has_colour(self.stdout) else shown) + "\n")
 
     def json(self, value: Any) -> None:
         """Print one JSON document and a line feed on stdout; numbers JSON cannot write become null."""

@@ -22,6 +22,15 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def can_show(stream: TextIO, text: str) -> bool:
+    """Say whether the character set of ``stream`` has all of ``text``."""
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def is_capable(stream: TextIO) -> bool:
     """Say whether ``stream`` understands escape sequences for bars and colours."""
     if not is_terminal(stream) or os.environ.get("TERM") == "dumb":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlm.cli import cache, init, inspect, migrate, prompt, templates, train
+from dlm.cli import cache, init, inspect, metrics, migrate, prompt, templates, train
 from dlm.cli.parser import EXAMPLE, Parser, add_global_options
 
 
@@ -23,6 +23,7 @@ def build_parser() -> Parser:
     prompt.add(commands)
     inspect.add_exam(commands)
     inspect.add_show(commands)
+    metrics.add(commands)
     inspect.add_doctor(commands)
     migrate.add(commands)
     cache.add(commands)

@@ -7,6 +7,7 @@ the wiring until a command really needs it, so that help stays instant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
     from dlm.domain.document import Document
     from dlm.domain.inference import InferencePlan
+    from dlm.domain.metrics import EvalMetrics, RunMetrics, StepMetrics
 
 Kind = Literal["text", "multimodal", "audio"]
 LockMode = Literal["default", "strict", "update", "ignore"]
 TrainMode = Literal["auto", "fresh", "resume"]
 TrainPhase = Literal["all", "sft", "preference"]
+Phase = Literal["sft", "cpt", "dpo", "orpo"]
 BackendName = Literal["auto", "pytorch", "mlx"]
 
 
@@ -144,6 +147,35 @@ class CacheSize(Protocol):
     def bytes_on_disk(self) -> int: ...
 
 
+class MetricsReport(JsonReport, Protocol):
+    """A document's runs, or one of them in detail. ``blocks``: curves in block characters, else in ASCII."""
+
+    def to_text(self, *, blocks: bool = True) -> str: ...
+    def to_csv(self) -> str: ...
+
+
+class History(Protocol):
+    """Everything measured in a document's runs."""
+
+    def __len__(self) -> int: ...
+    def to_html(self) -> str: ...
+
+
+class RunNews(Protocol):
+    """What is new about a run since the last look."""
+
+    @property
+    def run(self) -> RunMetrics: ...
+    @property
+    def steps(self) -> Sequence[StepMetrics]: ...
+    @property
+    def evals(self) -> Sequence[EvalMetrics]: ...
+    @property
+    def is_switch(self) -> bool: ...
+    @property
+    def is_over(self) -> bool: ...
+
+
 class Workspace(Protocol):
     """The library behind the commands; each command is one call."""
 
@@ -207,6 +239,16 @@ class Workspace(Protocol):
     def exam(self, document: Document, *, on_event: Emit) -> TextReport: ...
 
     def show(self, path: Path) -> TextReport: ...
+
+    def metrics(
+        self, path: Path, *, run_id: int | None, phase: Phase | None, since: timedelta | None, limit: int | None
+    ) -> MetricsReport: ...
+
+    def history(
+        self, document: Path, *, run_id: int | None, phase: Phase | None, since: timedelta | None, limit: int | None
+    ) -> History: ...
+
+    def watch_metrics(self, path: Path, *, poll_seconds: float) -> Iterator[RunNews | None]: ...
 
     def doctor(self) -> TextReport: ...
 

@@ -33,6 +33,7 @@ TELEMETRY_DEFAULTS: Mapping[str, str] = MappingProxyType(
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "WANDB_ERROR_REPORTING": "false",
     }
 )
 """Usage reporting of other libraries, switched off for this process unless the person has set the variable."""
@@ -90,6 +91,20 @@ VARIABLES: tuple[Variable, ...] = (
         name="DLM_GALLERY_URL",
         kind="dlm",
         effect="https address from which `dlm templates list --refresh` fetches the template gallery.",
+    ),
+    Variable(
+        name="DLM_TENSORBOARD",
+        kind="dlm",
+        effect="`1`, `true` or `yes` also writes each training's curves for TensorBoard, into the folder `tensorboard` "
+        'of the document\'s store. Needs `pip install "dlm[observability]"`.',
+        default="off",
+    ),
+    Variable(
+        name="DLM_WANDB_PROJECT",
+        kind="dlm",
+        effect="Name of a Weights & Biases project: each training is also kept for it, offline, in the folder `wandb` "
+        'of the document\'s store. Nothing is sent. Needs `pip install "dlm[observability]"`.',
+        default="off",
     ),
     Variable(
         name="NO_COLOR",

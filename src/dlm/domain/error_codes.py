@@ -131,6 +131,15 @@ _CODES = {
     "replay.not-a-file": "A link or a device stands where the store remembers removed sections. Put the folder itself "
     "there, or move it aside to start remembering anew.",
     "replay.too-large": "A section is so long that it is not remembered once it is removed. Split it into several.",
+    "metrics.corrupt": "The file metrics.sqlite, which keeps the curves of earlier trainings, is damaged or not a "
+    "metrics database. Move it aside; the document, its adapters and its logs do not depend on it. The next training "
+    "begins a new one.",
+    "metrics.newer": "A newer dlm wrote metrics.sqlite. Update dlm, or move the file aside.",
+    "metrics.unreadable": "The file metrics.sqlite is there and cannot be opened. Check its permissions.",
+    "metrics.unwritable": "What a training did could not be written into metrics.sqlite. Make room on the disk, or "
+    "check the permissions of the store.",
+    "metrics.unknown-run": "No run of this number is on record. dlm metrics without --run-id lists those that are.",
+    "metrics.watch-option": "The option has no meaning together with watch, or only has one there. Leave it out.",
     "lock.unreadable": "dlm.lock, the record of the last run's circumstances, was damaged or comes from a newer dlm. "
     "Train with --update-lock to write a new one.",
     "lock.drift": "Something that changes results differs from the last run, such as the base model or torch. "
@@ -269,7 +278,10 @@ _CODES = {
     "set training.precision: fp32.",
     "train.non-finite-weights": "The trained adapter holds numbers that are none, so it is not used; the version "
     "before stays. Lower training.learning_rate, or set training.precision: fp32.",
-    "install.notebook": "A table was asked for, which needs the package pandas. Run pip install 'dlm[notebook]'.",
+    "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
+    "pip install 'dlm[notebook]'.",
+    "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "
+    "installed. Run pip install 'dlm[observability]', or unset the variable.",
 }
 
 ERROR_CODES: Mapping[str, str] = MappingProxyType(_CODES)

@@ -106,6 +106,18 @@ class RunFilter:
 
 
 @attrs.frozen(kw_only=True)
+class MiningMetrics:
+    """One search for preference pairs: prompts sampled, pairs found and how they were written."""
+
+    judge_name: str
+    sample_count: int
+    mined_pairs: int
+    skipped_prompts: int
+    write_mode: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
 class RunHistory:
     """One run with all that was measured; ``exam`` as ``Exam.to_json``."""
 
@@ -114,3 +126,12 @@ class RunHistory:
     evals: tuple[EvalMetrics, ...] = ()
     tokenization: TokenizationMetrics | None = None
     exam: Mapping[str, Any] | None = None
+    preference_mining: tuple[MiningMetrics, ...] = ()
+
+
+def exam_score(exam: Mapping[str, Any] | None, part: str) -> tuple[int, int] | None:
+    """Give right and asked of one part (``own``, ``reworded``, ``prose``, ``kept``) of a stored exam; None when it
+    does not say."""
+    score = exam.get(part) if exam else None
+    right, asked = (score.get("right"), score.get("asked")) if isinstance(score, Mapping) else (None, None)
+    return (right, asked) if isinstance(right, int) and isinstance(asked, int) else None

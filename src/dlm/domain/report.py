@@ -11,7 +11,7 @@ import attrs
 
 from dlm.domain.corpus import Delta
 from dlm.domain.errors import MissingExtra
-from dlm.domain.events import StepDone
+from dlm.domain.events import EvalDone, StepDone
 from dlm.domain.exam import Exam
 from dlm.domain.json_record import finite
 from dlm.domain.plan import TrainingPlan
@@ -28,6 +28,7 @@ class RunReport:
     Args:
         status: ``nothing-to-do`` when there was nothing to train; then only ``message`` says more.
         curve: every optimiser step of this run.
+        evals: every look at held-out rows.
         anchor_seconds: part of the time that went into holding on to ordinary answers (``training.retention``).
         delta: sections against the last successful run.
         retention: loss over sections that left the document, before and after, nats per token; None where there are
@@ -57,10 +58,11 @@ class RunReport:
     delta: Delta | None = None
     retention: tuple[float, float] | None = None
     curve: tuple[StepDone, ...] = attrs.field(default=(), repr=False)
+    evals: tuple[EvalDone, ...] = attrs.field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything but the curve; one object, as ``dlm train --json`` prints it. Non-finite numbers are null."""
-        record = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "curve")
+        """Give all but the curves; one object, as ``dlm train --json`` prints it. Non-finite numbers are null."""
+        record = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name not in ("curve", "evals"))
         record["exam"] = self.exam.to_json() if self.exam else None
         record["plan"] = self.plan.to_json() if self.plan else None
         record["delta"] = attrs.asdict(self.delta) if self.delta else None
@@ -82,6 +84,35 @@ class RunReport:
             ) from exc
         columns = [field.name for field in attrs.fields(StepDone)]
         return pd.DataFrame([[getattr(step, name) for name in columns] for step in self.curve], columns=columns)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the loss, and the loss on held-out rows where it was measured, over the steps.
+
+        Args:
+            ax: the matplotlib ``Axes`` to draw on; a new figure when None.
+
+        Returns:
+            The ``Axes``, for titles, scales and saving.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as exc:
+            raise MissingExtra(
+                "install.notebook", "plot() needs matplotlib", hint='Run: pip install "dlm[notebook]"'
+            ) from exc
+        axes = plt.subplots()[1] if ax is None else ax
+        axes.plot([step.step for step in self.curve], [step.loss for step in self.curve], label="training")
+        if self.evals:
+            axes.plot(
+                [look.step for look in self.evals], [look.val_loss for look in self.evals], "o-", label="held out"
+            )
+            axes.legend()
+        axes.set_xlabel("step")
+        axes.set_ylabel("loss, nats per token")
+        return axes
 
     def __str__(self) -> str:
         if self.status == "nothing-to-do":

@@ -11,7 +11,15 @@ from typing import Any, Protocol
 import attrs
 
 from dlm.domain.events import Emit
-from dlm.domain.metrics import EvalMetrics, RunFilter, RunMetrics, RunPhase, StepMetrics, TokenizationMetrics
+from dlm.domain.metrics import (
+    EvalMetrics,
+    RunFilter,
+    RunHistory,
+    RunMetrics,
+    RunPhase,
+    StepMetrics,
+    TokenizationMetrics,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -20,6 +28,7 @@ class ObservedRun:
 
     Args:
         store: the document's store; sinks keep their files inside it.
+        adapter_name: of a document with several adapters.
         strict: a write that fails ends the run; otherwise it is told once per stream and the run goes on.
     """
 
@@ -29,20 +38,22 @@ class ObservedRun:
     started_at: datetime
     phase: RunPhase = "sft"
     seed: int
+    adapter_name: str | None = None
     strict: bool = False
 
 
 class RunSink(Protocol):
     """Keeps the events of a run somewhere: the metrics database, TensorBoard, Weights & Biases."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def observe(self, run: ObservedRun, warn: Callable[[str], None]) -> AbstractContextManager[Emit]:
         """Give an observer for one run. Leaving the block writes what is still waiting and lets go of everything; it
         never hides the exception that is on its way.
 
         Args:
-            warn: told once about each stream that cannot be written.
+            warn: told once about each stream that cannot be written; called in the thread that emits.
 
         Raises:
             MetricsError: the run's start or end cannot be written, or anything with ``strict``.
@@ -57,13 +68,19 @@ class MetricsPort(RunSink, Protocol):
     Raises ``MetricsError`` for a database that is there and cannot be read, with what to do.
     """
 
-    def runs(self, dlm_id: str, which: RunFilter) -> tuple[RunMetrics, ...]: ...
-
-    def steps(self, dlm_id: str, run_id: int, *, after: int = 0) -> tuple[StepMetrics, ...]:
-        """Give the steps of a run above ``after``, in order."""
+    def runs(self, dlm_id: str, which: RunFilter) -> tuple[RunMetrics, ...]:
+        """Give the chosen runs, newest first. A run that was killed says ``running`` until the next one starts."""
         ...
 
-    def evals(self, dlm_id: str, run_id: int, *, after: int = 0) -> tuple[EvalMetrics, ...]: ...
+    def history(self, dlm_id: str, run_id: int) -> RunHistory | None:
+        """Give everything about one run as it stood at one moment; None when there is no such run."""
+        ...
+
+    def steps(self, dlm_id: str, run_id: int, *, after: int = -1) -> tuple[StepMetrics, ...]:
+        """Give the steps of a run above ``after``, in order; evaluations may begin at step 0."""
+        ...
+
+    def evals(self, dlm_id: str, run_id: int, *, after: int = -1) -> tuple[EvalMetrics, ...]: ...
 
     def tokenization(self, dlm_id: str, run_id: int) -> TokenizationMetrics | None: ...
 
