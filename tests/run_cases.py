@@ -16,6 +16,7 @@ from dlm.domain.sources import SourceScan
 from dlm.testing.clocks import FixedClock
 from dlm.testing.generators import FakeGenerator
 from dlm.testing.hardware import FakeHardware
+from dlm.testing.metrics import MemoryMetrics
 from dlm.testing.registries import FakeRegistry, tiny_base
 from dlm.testing.replays import MemoryReplay
 from dlm.testing.stores import MemoryStore
@@ -124,6 +125,7 @@ class Scene:
     sources: Any = attrs.field(factory=GivenSources)
     replay: Any = attrs.field(factory=MemoryReplay)
     token_cache: Any = attrs.field(factory=lambda: MemoryTokenCache(FixedClock()))
+    metrics: Any = attrs.field(factory=MemoryMetrics)
     clock: FixedClock = attrs.field(factory=FixedClock)
     events: list[Any] = attrs.field(factory=list)
 
@@ -143,6 +145,7 @@ class Scene:
             sources=self.sources,
             replay=self.replay,
             token_cache=self.token_cache,
+            metrics=self.metrics,
             clock=self.clock,
             environ={},
         )

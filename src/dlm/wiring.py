@@ -335,6 +335,7 @@ class Workspace:
         skip_export_probes: bool = False,
         break_lock: bool = False,
         use_cache: bool = True,
+        strict_metrics: bool = False,
         on_event: Emit = ignore,
         stop: Callable[[], bool] = lambda: False,
     ) -> RunReport:
@@ -343,6 +344,7 @@ class Workspace:
         Args:
             mode: ``auto`` trains anew unless nothing changed since the last run; ``fresh`` always; ``resume`` goes on.
             use_cache: keep text that lies outside the document as tokens for the next training.
+            strict_metrics: end the run when a figure cannot be written into the metrics database.
             on_event: sees every event of the run; an exception it raises ends the run.
             stop: asked after each step; when it turns true a checkpoint is kept and ``Interrupted`` raised.
         """
@@ -358,6 +360,7 @@ class Workspace:
             skip_export_probes=skip_export_probes or self._skips_export_probes,
             break_lock=break_lock,
             use_cache=use_cache and self._environ.get(_NO_CACHE) != "1",
+            strict_metrics=strict_metrics,
             force_plan=self._environ.get(_FORCE) == "1",
         )
         ports = TrainPorts(
@@ -370,6 +373,7 @@ class Workspace:
             replay=self.replay,
             clock=self.clock,
             token_cache=self.token_cache,
+            sinks=self.sinks,
         )
         return train(document, options, ports=ports, emit=on_event, stop=stop)
 

@@ -94,6 +94,7 @@ def test_train_prints_the_loss_alone_and_the_summary_beside_it(dlm: Runner) -> N
         "skip_export_probes": False,
         "break_lock": False,
         "use_cache": True,
+        "strict_metrics": False,
     }
 
 

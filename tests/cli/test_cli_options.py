@@ -51,6 +51,7 @@ OPTIONS = {
     ("dlm train", "--skip-export-probes"): ["--skip-export-probes"],
     ("dlm train", "--break-lock"): ["--break-lock"],
     ("dlm train", "--no-cache"): ["--no-cache"],
+    ("dlm train", "--strict-metrics"): ["--strict-metrics"],
     ("dlm train", "--json"): ["--json"],
     ("dlm prompt", "--max-tokens"): ["--max-tokens", "5"],
     ("dlm prompt", "--temp"): ["--temp", "0"],

@@ -30,6 +30,7 @@ from dlm.domain.training import Recipe
 from dlm.ports.clock import Clock
 from dlm.ports.generator import GeneratorPort
 from dlm.ports.hardware import HardwareProbe
+from dlm.ports.metrics import RunSink
 from dlm.ports.registry import RegistryPort
 from dlm.ports.replay import ReplayPort
 from dlm.ports.sources import SourcesPort
@@ -55,6 +56,7 @@ class TrainOptions:
         force_plan: pass over refusals of practicality (not of impossibility).
         wait_s: seconds to wait for another process that works on this document.
         use_cache: keep rows as token ids for the next training, where the document names sources.
+        strict_metrics: end the run when the metrics database cannot be written.
     """
 
     mode: TrainMode = "auto"
@@ -68,6 +70,7 @@ class TrainOptions:
     force_plan: bool = False
     wait_s: float = 0.0
     use_cache: bool = True
+    strict_metrics: bool = False
 
     def check(self) -> None:
         """Refuse values that cannot mean anything.
@@ -100,6 +103,7 @@ class TrainPorts:
     replay: ReplayPort
     clock: Clock
     token_cache: TokenCachePort | None = None
+    sinks: tuple[RunSink, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -46,6 +46,7 @@ class RunRecord:
         self.name = run_name(self.run_id, self.started)
         self.log = RunLog(writer, self.name, ports.clock)
         self._lock: Lock | None = None
+        self.is_over = False
 
     def open(self, emit: Emit) -> None:
         """Compare this run's circumstances with ``dlm.lock``, then reserve the id.
@@ -82,6 +83,7 @@ class RunRecord:
         self.manifest = self.manifest.finish_run(
             self.run_id, status, ended_at=ended, base_model_revision=revision, **results
         )
+        self.is_over = True
         self.writer.save_manifest(self.manifest)
 
     def fail(self, exc: BaseException, emit: Emit, *, steps: int, loss: float | None) -> None:

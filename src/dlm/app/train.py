@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import attrs
@@ -11,6 +12,7 @@ from dlm.app.cache import run_tokens
 from dlm.app.callers import shielded, unwrapped
 from dlm.app.corpus_of import read_corpus
 from dlm.app.exam import examine
+from dlm.app.observers import observing
 from dlm.app.planned_run import (
     PlannedRun,
     TrainMode,
@@ -47,6 +49,7 @@ from dlm.domain.ordinary import choose_anchors
 from dlm.domain.recipe import recipe_json
 from dlm.domain.report import RunReport
 from dlm.domain.training import TrainingJob, TrainingOutcome
+from dlm.ports.metrics import ObservedRun
 from dlm.ports.store import AdapterRef, StagedVersion, StoreWriter
 
 __all__ = ["PlannedRun", "TrainMode", "TrainOptions", "TrainPorts", "plan_run", "train"]
@@ -128,13 +131,17 @@ class _Run:
         self.writer = writer
         self.record = RunRecord(corpus.document, options, planned, ports, writer)
         self.curve: list[StepDone] = []
-        self.emit = self.record.log.before(emit)
+        self._tell: Emit = emit
+        self._keep: Emit = ignore
+        self.emit = self.record.log.before(self._pass_on)
         self.checkpoint = ports.store.checkpoint(self.document.dlm_id) if options.mode == "resume" else None
 
     def go(self, stop: Callable[[], bool]) -> RunReport:
         """Carry the plan out."""
         self.record.open(self.emit)
-        try:
+        # Twice: what goes wrong in the run is told to the sinks; what goes wrong with a sink is on record all the same.
+        with self._on_record(), observing(self._observed(), self.ports.sinks, self._warn) as keep, self._on_record():
+            self._keep = keep
             self._announce()
             with self.writer.stage_version() as staged:
                 outcome = self._fit_into(staged, stop)
@@ -142,11 +149,36 @@ class _Run:
                     staged.keep_as_checkpoint()
                     raise self._interrupted(outcome)
                 version = staged.commit() if self._is_new(outcome) else None
+            return self._already_done(outcome) if version is None else self._conclude(outcome, version)
+
+    @contextmanager
+    def _on_record(self) -> Iterator[None]:
+        """Put a failure on record, unless the run has ended already."""
+        try:
+            yield
         except BaseException as exc:
-            last = self.curve[-1] if self.curve else None
-            self.record.fail(exc, self.emit, steps=last.step if last else 0, loss=last.loss if last else None)
+            if not self.record.is_over:
+                last = self.curve[-1] if self.curve else None
+                self.record.fail(exc, self.emit, steps=last.step if last else 0, loss=last.loss if last else None)
             raise
-        return self._already_done(outcome) if version is None else self._conclude(outcome, version)
+
+    def _observed(self) -> ObservedRun:
+        return ObservedRun(
+            dlm_id=self.document.dlm_id,
+            store=self.ports.store.location(self.document.dlm_id),
+            run_id=self.record.run_id,
+            started_at=self.record.started,
+            phase=self.planned.phase,
+            seed=self.planned.recipe.seed,
+            strict=self.options.strict_metrics,
+        )
+
+    def _warn(self, message: str) -> None:
+        self._tell(Note(subject="metrics", message=message, severity="warning"))
+
+    def _pass_on(self, event: Event) -> None:
+        self._keep(event)
+        self._tell(event)
 
     def _announce(self) -> None:
         strength, notes, _ = determinism(self.planned.capabilities)

@@ -52,6 +52,11 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help="Tokenise all text anew and leave the token cache as it is (the cache serves training.sources).",
     )
+    parser.add_argument(
+        "--strict-metrics",
+        action="store_true",
+        help="Stop when a figure cannot be written into the metrics database (default: warn once and go on).",
+    )
     add_json(parser, "Print the full report of the run as JSON on standard output instead of the loss.")
     add_folder_options(parser)
     parser.set_defaults(run=run)
@@ -113,6 +118,7 @@ def run(args: argparse.Namespace, session: Session) -> int:
                 skip_export_probes=args.skip_export_probes,
                 break_lock=args.break_lock,
                 use_cache=not args.no_cache,
+                strict_metrics=args.strict_metrics,
                 on_event=events,
                 stop=stop,
             )
@@ -162,7 +168,7 @@ def resume_command(args: argparse.Namespace, session: Session) -> str:
     for option, value in (("--seed", args.seed), ("--max-steps", args.max_steps)):
         if value is not None:
             words += [option, str(value)]
-    words += ["--no-cache"] * args.no_cache
+    words += ["--no-cache"] * args.no_cache + ["--strict-metrics"] * args.strict_metrics
     return shlex.join(words)
 
 

@@ -205,6 +205,7 @@ class Workspace(Protocol):
         skip_export_probes: bool,
         break_lock: bool,
         use_cache: bool,
+        strict_metrics: bool,
         on_event: Emit,
         stop: Callable[[], bool],
     ) -> RunReport: ...
