@@ -74,7 +74,7 @@ def first_curve(run: RunFacts) -> str:
         )
         for kind, points in layers.items()
     )
-    return chart(drawing, f"Losses of run {history.run.run_id}, nats per token", upwards, words.plain, labels)
+    return chart(drawing, f"Losses of run {history.run.run_id}, nats per token", upwards, words.tick, labels)
 
 
 def last_values(run: RunFacts) -> tuple[str, ...]:

@@ -134,10 +134,11 @@ def _overview(name: str, title: str, about: str, panels: Sequence[Panel], runs: 
     figures = "".join(panel_figure(panel, runs) for panel in measured(panels, runs))
     if not figures:
         return ""
+    count = len(measured(panels, runs))
     hint = '<span class="js">Point at a run, or use the arrow keys; press Enter to see its curve.</span>'
     return (
         f'<section aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>'
-        f'<p class="about">{about} {hint}</p><div class="panels">{figures}</div></section>'
+        f'<p class="about">{about} {hint}</p><div class="panels of-{count}">{figures}</div></section>'
     )
 
 

@@ -39,7 +39,7 @@ class Panel:
     about: str
     parts: Callable[[RunFacts], tuple[float, ...] | None]
     text: Callable[[RunFacts], str]
-    tick: Callable[[float], str] = words.plain
+    tick: Callable[[float], str] = words.tick
     legend: tuple[str, ...] = ()
     axis: Axis | None = None
     whole: bool = False
@@ -96,7 +96,7 @@ EXAM = (
         title="Drift from the base",
         about="on ordinary questions, nats per token; lower is better",
         parts=lambda run: _one(run.drift),
-        text=lambda run: f"{run.drift:.3f} nats/token" if run.drift is not None else words.MISSING,
+        text=lambda run: words.MISSING if run.drift is None else f"{run.drift:.3f} nats/token",
     ),
 )
 
@@ -161,14 +161,15 @@ def panel_figure(panel: Panel, runs: Sequence[RunFacts]) -> str:
     """Draw one panel; beside its title stands the newest known number."""
     known = [(index, parts) for index, run in enumerate(runs) if (parts := panel.parts(run)) is not None]
     axis = panel.axis or axis_to(max(sum(parts) for _, parts in known), whole=panel.whole)
-    last_index = known[-1][0]
-    last = panel.text(runs[last_index])
-    label = f"{panel.title} over {len(runs)} runs, {panel.about}. Run {runs[last_index].history.run.run_id}: {last}"
+    newest = runs[known[-1][0]]
+    name, last = f"run {newest.history.run.run_id}", panel.text(newest)
+    label = f"{panel.title} over {len(runs)} runs, {panel.about}. {name.capitalize()}: {last}"
     draw = _bars if panel.legend else _line
     drawing = draw(known, axis, len(runs))
     return (
         f'<figure class="panel" data-panel="{panel.key}"><figcaption><b>{panel.title}</b> '
-        f'<span class="now">{words.escaped(last)}</span><small>{panel.about}</small>{_legend(panel, len(runs))}'
+        f'<small class="when">{name}</small><span class="now">{words.escaped(last)}</span>'
+        f"<small>{panel.about}</small>{_legend(panel, len(runs))}"
         f"</figcaption>{chart(drawing, label, axis, panel.tick, run_labels(runs))}</figure>"
     )
 

@@ -40,7 +40,7 @@ const stepTo = (rough) => {
 };
 const ticksOf = (low, high, count, whole) => {
   const step = Math.max(stepTo((high - low) / count), whole ? 1 : 0), ticks = [];
-  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) ticks.push(tick);
+  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) ticks.push(tick + 0);
   return ticks;
 };
 const linear = (low, high) => {
@@ -206,7 +206,7 @@ const refresh = () => {
   const chosen = new Set(state.chosen.map(({run}) => run));
   for (const box of all("#runs input[type=checkbox]")) {
     box.checked = chosen.has(Number(box.value));
-    box.disabled = !box.checked && chosen.size >= MAX || box.checked && chosen.size === 1;
+    box.disabled = !box.checked && chosen.size >= MAX;
     box.closest("tr").classList.toggle("shown", box.checked);
   }
   root.dataset.selected = state.chosen.map(({run}) => runs[run].id).join(",");

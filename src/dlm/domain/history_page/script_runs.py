@@ -51,22 +51,22 @@ page.explore = (area, {count, at, show, leave, press, name}) => {
 // Charts over runs: all of them show the run that one of them points at.
 const runs = page.data.runs, panels = page.all("[data-panel]").map((figure) => {
   const now = figure.querySelector(".now");
-  return {figure, now, last: now.textContent, texts: page.data.panels[figure.dataset.panel],
+  const when = figure.querySelector(".when");
+  return {figure, now, when, last: [when.textContent, now.textContent], texts: page.data.panels[figure.dataset.panel],
     cross: figure.querySelector(".cross"), title: figure.querySelector("b").textContent};
 });
 const showRun = (index) => {
   for (const panel of panels) {
     panel.cross.hidden = false;
     panel.cross.style.left = `${(index + 0.5) / runs.length * 100}%`;
-    panel.now.textContent = `#${runs[index].id}: ${panel.texts[index]}`;
-    panel.now.classList.add("at");
+    panel.now.textContent = panel.texts[index];
+    panel.when.textContent = `run ${runs[index].id}`;
   }
 };
 const showLast = () => {
   for (const panel of panels) {
     panel.cross.hidden = true;
-    panel.now.textContent = panel.last;
-    panel.now.classList.remove("at");
+    [panel.when.textContent, panel.now.textContent] = panel.last;
   }
 };
 for (const panel of panels) {

@@ -30,7 +30,7 @@ html:not(.has-js) .js{display:none}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 .kind{color:var(--soft);font-size:13px;font-weight:600;letter-spacing:.06em;text-transform:uppercase}
 header ul{display:flex;flex-wrap:wrap;gap:2px 22px;padding:0;margin-top:8px;list-style:none;color:var(--soft)}
-.state{margin-top:18px;font-size:21px;line-height:1.4;max-width:60ch}
+.state{margin-top:18px;font-size:21px;line-height:1.4;max-width:80ch}
 .failure{margin-top:14px;padding:10px 14px;border-left:4px solid var(--bad);border-radius:4px;
 background:var(--badground);overflow-wrap:anywhere}
 .failure.is-cancelled{border-left-style:dashed;border-color:var(--warn);background:var(--warnground)}
@@ -40,14 +40,17 @@ summary{cursor:pointer;color:var(--accent);width:fit-content;max-width:100%}
 small{color:var(--soft);font-size:12.5px}
 .about{margin-top:2px;color:var(--soft);max-width:90ch}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:14px;margin-top:14px}
+@media (min-width:980px){.of-8{grid-template-columns:repeat(4,1fr)}.of-5{grid-template-columns:repeat(6,1fr)}
+.of-5>*{grid-column:span 2}.of-5>:nth-child(-n+2){grid-column:span 3}}
 .panel,.curve,.empty{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:14px 16px 10px}
 .panel{display:flex;flex-direction:column}
 .panel figcaption{display:grid;grid-template-columns:auto 1fr;column-gap:10px;align-items:baseline;flex:1;
 align-content:start;line-height:1.35;padding-bottom:12px}
 .panel b{font-weight:600}
-.now{text-align:right;font-weight:600;color:var(--accent);overflow-wrap:anywhere}
-.panel small,.panel .legend{grid-column:1/-1}
-.now.at{color:var(--ink)}
+.panel small,.panel .legend,.now{grid-column:1/-1}
+.panel .when{grid-column:auto;text-align:right;white-space:nowrap}
+.now{font-size:18px;font-weight:600;line-height:1.45;color:var(--accent);white-space:nowrap;overflow:hidden;
+text-overflow:ellipsis}
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;padding:0;list-style:none;color:var(--soft);font-size:12.5px}
 .panel .legend{margin-top:4px}
 .legend li{display:flex;align-items:center;gap:6px}

@@ -57,6 +57,12 @@ def plain(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e")
 
 
+def tick(value: float | None) -> str:
+    """Give a number of an axis, without zeros that say nothing."""
+    text = plain(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
 def whole(value: float | None) -> str:
     """Give a count, thousands apart."""
     return MISSING if value is None else f"{value:,.0f}"
@@ -68,8 +74,8 @@ def short(value: float | None) -> str:
         return MISSING
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
-            return f"{plain(value / size)} {unit}"
-    return plain(value) if value < 100 and value != int(value) else f"{value:.0f}"
+            return f"{tick(value / size)} {unit}"
+    return tick(value) if value < 100 else f"{value:.0f}"
 
 
 def duration(seconds: float | None) -> str:
@@ -77,7 +83,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return MISSING
     if seconds < 59.5:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if 0 < seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
