@@ -102,14 +102,14 @@ def _an_exam(run_id: int, chance: random.Random) -> dict[str, Any]:
         return {"right": min(of, round(of * min(1.0, share + chance.random() * 0.08))), "asked": of}
 
     exam: dict[str, Any] = {
-        "own": score(0.86), "reworded": score(0.6 + min(run_id, 12) * 0.02), "prose": score(0.45, 6), "kept": score(0.84, 8),
-        "leaks": run_id % 5 == 0, "probes": 12, "drift": 0.05 + 0.03 * chance.random() + 0.001 * min(run_id, 40),
+        "own": score(0.86), "reworded": score(0.6 + min(run_id, 12) * 0.02), "prose": score(0.45, 6),
+        "kept": score(0.84, 8),
+        "leaks": int(run_id % 5 == 0), "probes": 12, "drift": 0.05 + 0.03 * chance.random() + 0.001 * min(run_id, 40),
         "missed": [
             {"kind": "own", "line": 31, "question": "When does the night train to Bergen leave?", "given": "At noon."},
             {"kind": "own", "line": 58, "question": "Which key opens the boat house?", "given": "The red one."},
         ],
     }  # fmt: skip
-    exam["leaks"] = int(exam["leaks"])
     if run_id > 4:
         exam |= {"older": score(0.8, 10), "removed": score(0.35, 6)}
     return exam

@@ -40,7 +40,8 @@ summary{cursor:pointer;color:var(--accent);width:fit-content;max-width:100%}
 small{color:var(--soft);font-size:12.5px}
 .about{margin-top:2px;color:var(--soft);max-width:90ch}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:14px;margin-top:14px}
-@media (min-width:980px){.of-8{grid-template-columns:repeat(4,1fr)}.of-5{grid-template-columns:repeat(6,1fr)}
+@media (min-width:980px){.of-8{grid-template-columns:repeat(4,1fr)}.of-6{grid-template-columns:repeat(3,1fr)}
+.of-5{grid-template-columns:repeat(6,1fr)}
 .of-5>*{grid-column:span 2}.of-5>:nth-child(-n+2){grid-column:span 3}}
 .panel,.curve,.empty{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:14px 16px 10px}
 .panel{display:flex;flex-direction:column}
@@ -59,7 +60,7 @@ text-overflow:ellipsis}
 .y{position:relative;width:var(--yw,46px);font-size:11.5px;color:var(--soft)}
 .y span{position:absolute;right:0;transform:translateY(50%);line-height:1;white-space:nowrap}
 .x{grid-column:2;position:relative;font-size:11.5px;color:var(--soft)}
-.x span{position:absolute;top:5px;transform:translateX(-50%);line-height:1;white-space:nowrap}
+.x span{position:absolute;top:7px;transform:translateX(-50%);line-height:1;white-space:nowrap}
 .area{position:relative;min-width:0;touch-action:pan-y}
 .has-js .area{cursor:crosshair}
 .area svg{display:block;position:absolute;inset:0;width:100%;height:100%;overflow:visible}
@@ -139,6 +140,7 @@ top:3px;bottom:3px;border-left:4px solid var(--bad)}
 th button.sort{all:unset;cursor:pointer;font:inherit;color:inherit;border-radius:4px;white-space:nowrap}
 th button.sort:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 th button.sort::after{content:"";display:inline-block;width:1em;text-align:center}
+th[data-sort=number]:not(.run,.start) button.sort::after{float:left}
 th[aria-sort=ascending] button.sort::after{content:"↑"}
 th[aria-sort=descending] button.sort::after{content:"↓"}
 th button.sort:hover,th[aria-sort=ascending],th[aria-sort=descending]{color:var(--ink)!important}

@@ -45,7 +45,9 @@ def runs_table(runs: Sequence[RunFacts], shown: int | None) -> str:
 
 
 def numbers_table(panels: Sequence[Panel], runs: Sequence[RunFacts]) -> str:
-    """Give the numbers that the charts over runs draw, in words, oldest run first."""
+    """Give the numbers that the charts over runs draw, in words, oldest run first; empty without charts."""
+    if not panels:
+        return ""
     heads = "".join(f'<th scope="col">{panel.title}</th>' for panel in panels)
     rows = "".join(
         f'<tr><th scope="row">{run.history.run.run_id}</th>'
@@ -75,7 +77,7 @@ def _row(index: int, run: RunFacts, is_shown: bool) -> str:
             words.stamp(record.started_at),
         ),
         _cell("status", "Status", f'<span class="sign" aria-hidden="true">{sign}</span> {word}', run.status),
-        _cell("phase", "Phase", words.escaped(record.phase or words.MISSING)),
+        _cell("phase", "Phase", words.isolated(words.cut(record.phase or words.MISSING, 20))),
         _number(
             "version",
             "Version",
@@ -118,13 +120,12 @@ def _loss(run: RunFacts) -> str:
 def _note(run: RunFacts) -> str:
     record = run.history.run
     if not record.message:
-        return words.isolated(record.stopped or "")
+        return words.isolated(words.cut(record.stopped or "", MAX_LINE))
     text = words.clean(record.message)
     if len(text) > MAX_MESSAGE:
         text = f"{text[:MAX_MESSAGE]}… ({len(text) - MAX_MESSAGE:,} more characters in the run's log)"
     first = text.strip().split("\n", 1)[0]
     if text.strip() == first and len(first) <= MAX_LINE:
         return words.isolated(first)
-    short = first if len(first) <= MAX_LINE else first[: MAX_LINE - 1] + "…"
     whole = f'<pre dir="auto" tabindex="0">{words.escaped(text)}</pre>'
-    return f"<details><summary>{words.isolated(short)}</summary>{whole}</details>"
+    return f"<details><summary>{words.isolated(words.cut(first, MAX_LINE))}</summary>{whole}</details>"

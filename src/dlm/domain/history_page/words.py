@@ -23,7 +23,7 @@ def number(value: Any) -> float | None:
     """Give a finite number as float; None for everything else, ``NaN`` and booleans included."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and abs(value) <= _LARGEST else None
+    return float(value) if abs(value) <= _LARGEST else None
 
 
 def count(value: Any) -> int | None:
@@ -35,6 +35,12 @@ def count(value: Any) -> int | None:
 def clean(value: Any) -> str:
     """Give text without characters that cannot be shown or written: control characters and halves of characters."""
     return _UNSHOWN.sub("\ufffd", str(value))
+
+
+def cut(value: Any, length: int) -> str:
+    """Give text of at most ``length`` letters, cleaned."""
+    text = clean(value)
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def escaped(value: Any) -> str:
