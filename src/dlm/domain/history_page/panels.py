@@ -79,7 +79,7 @@ EXAM = (
     _score("own", "Own questions", "answers of the document, asked word for word"),
     _score("reworded", "Reworded questions", "the same, in words that were not trained"),
     _score("prose", "Facts of the prose", "asked as questions that were not trained"),
-    _score("kept", "Ordinary answers kept", "of those the base model had right"),
+    _score("kept", "Answers kept", "to ordinary questions that the base model had right"),
     _score("older", "Older sections", "learned in earlier runs, still in the document"),
     _score("removed", "Removed sections", "no longer in the document, asked all the same"),
     Panel(

@@ -120,6 +120,7 @@ const nameEnds = (kinds, x, y) => {
     const label = make("span", end.id, area);
     label.className = `end s${end.slot}`;
     label.style.top = `${end.at}px`;
+    label.style.left = `${end.share * 100}%`;
     label.setAttribute("aria-hidden", "true");
   }
 };

@@ -68,6 +68,7 @@ text-overflow:ellipsis}
 .grid{stroke:var(--grid);stroke-width:1;shape-rendering:crispEdges}
 .line{stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round}
 .dot{stroke-width:6;stroke-linecap:round}
+[data-panel=seconds]{--yw:64px}
 .c1{stroke:var(--accent)}
 .area .fill{stroke:none}
 .area .b0{fill:var(--b0)}.area .b1{fill:var(--b1)}i.b0{background:var(--b0)}i.b1{background:var(--b1)}
@@ -98,7 +99,7 @@ input[type=checkbox]{width:17px;height:17px;margin:0;accent-color:var(--accent)}
 .curve .k-kept.dot{stroke-linecap:square}
 .curve .s0{stroke:var(--s0)}.curve .s1{stroke:var(--s1)}.curve .s2{stroke:var(--s2)}
 .curve .s3{stroke:var(--s3)}.curve .s4{stroke:var(--s4)}.curve .s5{stroke:var(--s5)}
-.end{position:absolute;left:100%;margin-left:7px;font-size:11.5px;font-weight:600;line-height:1;white-space:nowrap;
+.end{position:absolute;margin-left:7px;font-size:11.5px;font-weight:600;line-height:1;white-space:nowrap;
 transform:translateY(-50%)}
 .end.s0,.swatch.s0{color:var(--s0)}.end.s1,.swatch.s1{color:var(--s1)}.end.s2,.swatch.s2{color:var(--s2)}
 .end.s3,.swatch.s3{color:var(--s3)}.end.s4,.swatch.s4{color:var(--s4)}.end.s5,.swatch.s5{color:var(--s5)}
@@ -153,7 +154,7 @@ body{padding:18px 14px 32px}
 h1{font-size:25px}.state{font-size:18px}section{margin-top:34px}
 .panels{grid-template-columns:minmax(0,1fr);gap:10px}
 .curve{--high:240px;--yw:40px;padding-inline:12px}
-#add{width:auto;min-width:0}
+#add{width:12em;min-width:0}
 section>.scroll{max-height:none;border:0;background:none;border-radius:0}
 #runs,#runs tbody{display:block}
 #runs thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}

@@ -35,7 +35,7 @@ SHARES = Axis(0.0, 1.0, (0.0, 0.5, 1.0))
 
 def axis_to(top: float, steps: int = 3, *, whole: bool = False) -> Axis:
     """Give an axis from 0 to at least ``top`` in about ``steps`` steps of 1, 2 or 5 times a power of ten."""
-    rough = (top if top > 0 else 1.0) / steps
+    rough = (max(top, 1e-9) if top > 0 else 1.0) / steps
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * 0.999)
     step = max(1.0, step) if whole else step
