@@ -114,8 +114,9 @@ for (const head of page.all("th[data-sort]", table)) {
 table.tHead.querySelector(".run").setAttribute("aria-sort", "descending");
 
 const find = page.one("find"), status = page.one("status");
-const texts = rows.map((row) => [...row.cells].slice(1).map((cell) => cell.textContent).join(" ").toLowerCase());
+let texts;
 const filter = () => {
+  texts ||= rows.map((row) => [...row.cells].slice(1).map((cell) => cell.textContent).join(" ").toLowerCase());
   const wanted = find.value.trim().toLowerCase().split(/\s+/);
   let found = 0;
   rows.forEach((row, index) => {
