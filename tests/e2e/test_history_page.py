@@ -19,8 +19,8 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the program chromium is not on PATH")
 
 LOAD_S = 5.0
-"""For the page of 1,000 runs to be ready, by the browser's own clock. About a second was measured on two shared cores; the
-limit is for a slower machine."""
+"""For the page of 1,000 runs to be ready, by the browser's own clock. About a second was measured on two busy cores;
+the limit is for a slower machine."""
 
 CLOCK = (
     "<script>addEventListener('load',()=>document.documentElement.dataset.ms=Math.round(performance.now()))</script>"
