@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from dlm.adapters.sqlite.rows import moment, moment_or_none, number, text, whole
@@ -55,28 +55,32 @@ class Reader:
         """Give the steps above ``after``."""
         return tuple(
             StepMetrics(
-                step=row["step"],
-                loss=number(row.get("loss")),
-                lr=number(row.get("lr")),
-                grad_norm=number(row.get("grad_norm")),
-                tokens_per_sec=number(row.get("tokens_per_sec")),
-                peak_vram_mb=whole(row.get("peak_vram_mb")),
-                at=moment(row.get("at")),
+                step=step,
+                loss=number(loss),
+                lr=number(lr),
+                grad_norm=number(grad_norm),
+                tokens_per_sec=number(tokens_per_sec),
+                peak_vram_mb=whole(peak_vram_mb),
+                at=moment(at),
             )
-            for row in self._of_run("steps", run_id, after)
+            for step, loss, lr, grad_norm, tokens_per_sec, peak_vram_mb, at in self._of_run(
+                "steps", ("step", "loss", "lr", "grad_norm", "tokens_per_sec", "peak_vram_mb", "at"), run_id, after
+            )
         )
 
     def evals(self, run_id: int, after: int) -> tuple[EvalMetrics, ...]:
         """Give the evaluations above step ``after``."""
         return tuple(
             EvalMetrics(
-                step=row["step"],
-                val_loss=number(row.get("val_loss")),
-                perplexity=number(row.get("perplexity")),
-                retention=number(row.get("retention")),
-                at=moment(row.get("at")),
+                step=step,
+                val_loss=number(val_loss),
+                perplexity=number(perplexity),
+                retention=number(retention),
+                at=moment(at),
             )
-            for row in self._of_run("evals", run_id, after)
+            for step, val_loss, perplexity, retention, at in self._of_run(
+                "evals", ("step", "val_loss", "perplexity", "retention", "at"), run_id, after
+            )
         )
 
     def tokenization(self, run_id: int) -> TokenizationMetrics | None:
@@ -116,9 +120,16 @@ class Reader:
             for row in self._rows("preference_mining", "WHERE run_id = ? ORDER BY event_id", (run_id,))
         )
 
-    def _of_run(self, table: str, run_id: int, after: int) -> Iterator[Row]:
-        rows = self._rows(table, "WHERE run_id = ? AND step > ? ORDER BY step", (run_id, after))
-        return (row for row in rows if isinstance(row["step"], int))
+    def _of_run(self, table: str, names: Sequence[str], run_id: int, after: int) -> Iterator[tuple[Any, ...]]:
+        """Give columns of a table with many rows, the step first; a column that is not there is empty."""
+        if table not in self._tables:
+            return iter(())
+        there = {row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")}
+        wanted = ", ".join(name if name in there or name == "step" else "NULL" for name in names)
+        sql = f"SELECT {wanted} FROM {table} WHERE run_id = ? AND step > ? ORDER BY step"  # noqa: S608 - constants
+        cursor = self._connection.cursor()
+        cursor.row_factory = None
+        return (row for row in cursor.execute(sql, (run_id, after)) if isinstance(row[0], int))
 
     def _rows(self, table: str, where: str, values: tuple[int, ...]) -> Iterator[Row]:
         if table not in self._tables:
