@@ -61,6 +61,8 @@ Each error carries a code, which does not change when the wording does. In Pytho
 ERROR_AREAS: Mapping[str, str] = {
     "doc": "The document",
     "config": "Settings",
+    "sources": "Files and folders of a document",
+    "folder": "Training a folder",
     "migrate": "Bringing a document up to date",
     "cli": "The command line",
     "init": "New documents",

@@ -446,6 +446,12 @@ def test_rules_that_mean_nothing_are_told(rule: str) -> None:
     assert warnings == (f"3: the rule {rule!r} fits nothing and is left out",)
 
 
+def test_too_many_rules_are_told_first() -> None:
+    ignore, count, warnings = read_ignore_file("!\n" + "a\n" * 5001)
+    assert ignore is not None
+    assert (count, warnings[0]) == (5000, "5002: only the 5000 rules above this line are used")
+
+
 def test_blanks_and_marks_in_rules() -> None:
     ignore, count, _ = read_ignore_file("a  \n b\nc\\ \n\\#d\n\\!e\n#f\n\t\n")
     assert ignore is not None

@@ -291,4 +291,4 @@ def test_a_run_that_learned_nothing_is_no_error(dlm: Runner) -> None:
     outcome = dlm("train", "notes.dlm")
 
     assert (outcome.code, outcome.out) == (0, "")
-    assert "train: nothing to train in notes.dlm: it is [empty]\n" in outcome.err
+    assert "train: nothing to do for notes.dlm: it is [empty]\n" in outcome.err

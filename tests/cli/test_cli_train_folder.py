@@ -38,13 +38,12 @@ def test_a_document_that_was_there_is_named(dlm: Runner, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "words",
-    [["--include", "*"], ["--exclude", "*"], ["--no-recursive"], ["--recursive"], ["--name", "x"], ["--rescaffold"]]
-    + [["--policy", "strict"]],
+    ["--include *", "--exclude *", "--no-recursive", "--recursive", "--name x", "--rescaffold", "--policy strict"],
 )
-def test_options_for_folders_are_refused_beside_a_document(dlm: Runner, notes: Path, words: list[str]) -> None:
-    outcome = dlm("train", str(notes), *words)
+def test_options_for_folders_are_refused_beside_a_document(dlm: Runner, notes: Path, words: str) -> None:
+    outcome = dlm("train", str(notes), *words.split())
     assert outcome.code == 2
-    assert f"train: {words[0]}: only for folders" in outcome.err
+    assert f"train: {words.split()[0]}: only for folders" in outcome.err
     assert dlm.workspace.calls == []
 
 

@@ -121,6 +121,14 @@ class TestTheFunctions:
         assert "".join(pieces) == "It closes at 6:40."
         assert dlm.exam(document).own.right == 2
 
+    def test_a_folder_becomes_a_document(self, scene: Scene, tmp_path: Path) -> None:
+        (tmp_path / "notes").mkdir()
+        path = dlm.scaffold(tmp_path / "notes", base="tiny", exclude=["*.log"])
+        assert path == tmp_path / "notes" / ".dlm" / "corpus.dlm"
+        (source,) = dlm.Document.load(path).frontmatter.training.sources or ()
+        assert (source.path, source.exclude) == (".", ("*.log",))
+        assert dlm.scaffold(str(tmp_path / "notes")) == path
+
     def test_init_show_migrate_doctor(self, scene: Scene, tmp_path: Path) -> None:
         path = tmp_path / "new.dlm"
         made = dlm.init(path, base="tiny")

@@ -117,6 +117,11 @@ def test_hostile_patterns_cost_little() -> None:
     assert time.perf_counter() - began < 2
 
 
+def test_lists_that_stand_for_too_much_are_refused() -> None:
+    with pytest.raises(BadPatternError, match="more than 2000 patterns"):
+        GlobList(["{a,b}{c,d}x"] * 501)
+
+
 @pytest.mark.parametrize("pattern", ["{a,b}" * 20, "a**b" * 20, "x" * (MAX_PATTERN_CHARS + 1), "{" + "a," * 300 + "}"])
 def test_patterns_that_stand_for_too_much_are_refused(pattern: str) -> None:
     with pytest.raises(BadPatternError):

@@ -69,6 +69,10 @@ def test_nothing_written_means_the_defaults(text: str) -> None:
         ("- a\n", "1:1: the file must be a list of 'key: value' lines"),
         ("metadata: {}\nmetadata: {}\n", "'metadata' is written twice, on lines 1 and 2"),
         ("include: ['" + "{a,b}" * 20 + "']\n", "stands for more than 256 patterns"),
+        (
+            "include: [" + "'{a,b}{a,b}{a,b}', " * 500 + "]\n",
+            "include must be a list that stands for at most 2000 patterns",
+        ),
         ("x: " + "[" * 50 + "]" * 50 + "\n", "nested more than"),
         ("# " + "x" * 300_000, "characters; at most"),
     ],

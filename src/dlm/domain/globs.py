@@ -20,6 +20,9 @@ from dlm.domain.path_regex import one_of, path_regex
 MAX_SPELLINGS = 256
 """Plain patterns one pattern may stand for with its braces written out; ``{a,b}`` twenty times would be a million."""
 
+MAX_LIST = 2000
+"""Plain patterns in one list; making expressions of that many takes a quarter of a second."""
+
 MAX_PATTERN_CHARS = 1024
 """Longest pattern read: a quarter of the longest path that common systems open."""
 
@@ -42,7 +45,7 @@ class GlobList:
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
-        plain = [spelling for pattern in patterns for spelling in spellings(pattern)]
+        plain = written_out(patterns)
         below = [spelling[: -len("/**")] for spelling in plain if spelling.endswith("/**") and spelling != "/**"]
         rest = [spelling for spelling in plain if not spelling.endswith("/**") or spelling == "/**"]
         names = [spelling[len("**/") :] for spelling in rest if re.fullmatch(r"\*\*/[^/]+", spelling)]
@@ -80,6 +83,20 @@ class GlobList:
             or (self._folder_name is not None and self._folder_name(name) is not None)
             or (self._folder is not None and self._folder(folder) is not None)
         )
+
+
+def written_out(patterns: Iterable[str]) -> list[str]:
+    """Write out the choices of all patterns of a list. See :func:`spellings`.
+
+    Raises:
+        BadPatternError: one is not read, or together they are too many.
+    """
+    plain: list[str] = []
+    for pattern in patterns:
+        plain += spellings(pattern)
+        if len(plain) > MAX_LIST:
+            raise BadPatternError(f"is one too many: with it, the list stands for more than {MAX_LIST} patterns")
+    return plain
 
 
 def spellings(pattern: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from dlm.domain.globs import BadPatternError, GlobList
+from dlm.domain.globs import MAX_LIST, BadPatternError, written_out
 from dlm.domain.text import FaultList, suggestion
 from dlm.domain.values import BadValueError, Flag, ListOf, Number, Text, Whole, name_of, resolve
 from dlm.domain.yaml_text import MAX_YAML_CHARS, MapNode, Node, ScalarNode, read_mapping
@@ -75,12 +75,14 @@ def _unknown(name: str) -> str:
 
 def _patterns(node: Node) -> tuple[str, ...]:
     patterns: tuple[str, ...] = _PATTERNS.read(node)
-    items = getattr(node, "items", ())
-    for pattern, item in zip(patterns, items, strict=True):
+    count = 0
+    for pattern, item in zip(patterns, getattr(node, "items", ()), strict=True):
         try:
-            GlobList([pattern])
+            count += len(written_out([pattern]))
         except BadPatternError as exc:
             raise BadValueError(f"patterns that can be read; {pattern[:60]!r} {exc}", item) from None
+        if count > MAX_LIST:
+            raise BadValueError(f"a list that stands for at most {MAX_LIST} patterns", item)
     return patterns
 
 

@@ -47,6 +47,7 @@ class Candidate(NamedTuple):
     location: str
     status: os.stat_result
     folder: Folder
+    is_link: bool = False
 
 
 class DirectiveScan:
@@ -162,7 +163,7 @@ class DirectiveScan:
             return
         try:
             status = entry.stat(follow_symlinks=False)
-            location = entry.path
+            location = entry_path = entry.path
             if stat.S_ISLNK(status.st_mode):
                 location = os.path.realpath(entry.path, strict=True)
                 status = os.stat(location)  # noqa: PTH116
@@ -172,7 +173,7 @@ class DirectiveScan:
                 self._check_link(entry.path, location)
             if not stat.S_ISREG(status.st_mode):
                 raise NotOrdinaryError(f"{entry.path} is not an ordinary file")
-            self._take(Candidate(path, entry.name, location, status, folder))
+            self._take(Candidate(path, entry.name, location, status, folder, location is not entry_path))
         except OSError as exc:
             self._unreadable(entry.path, exc)
 
@@ -280,12 +281,12 @@ class DirectiveScan:
             return False
         run.section_ids.add(look.section_id)
         run.seen.add(file.location)
-        scope = file.folder.scope
+        scope, folder = file.folder.scope, file.folder
         run.files.append(
             SourceFile(
                 kind=kind,  # type: ignore[arg-type]
                 path=printable_path(file.path),
-                location=Path(file.location),
+                location=Path(file.location) if file.is_link else folder.location / file.name,
                 size=look.size,
                 section_id=look.section_id,
                 sha256=look.sha256,

@@ -19,7 +19,8 @@ class Folder:
     """One folder that was entered.
 
     Args:
-        path: on this machine.
+        path: on this machine; ``location`` is the same, kept because making one for each file would cost more than the
+            rest of the walk.
         prefix: relative to the root; empty, or ending in ``/``.
         sounds: stem → names of the sound files in it.
     """
@@ -30,6 +31,10 @@ class Folder:
     scope: Scope
     entries: list[os.DirEntry[str]] = attrs.field(factory=list)
     sounds: dict[str, list[str]] = attrs.field(factory=dict)
+    location: Path = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.location = Path(self.path)
 
 
 @attrs.define
