@@ -380,7 +380,8 @@ class Workspace:
     def train_events(self, document: Document, **options: Any) -> Iterator[Event]:
         """Train in a thread of its own and yield the run's events as they come.
 
-        The last event is :class:`~dlm.domain.events.RunFinished`; an error of the run is raised after it. Closing the
+        A run ends with :class:`~dlm.domain.events.RunFinished`, and an error of it is raised after that; there is none
+        when nothing was to do. Closing the
         iterator stops the run after the step under way and keeps its checkpoint.
 
         Args:

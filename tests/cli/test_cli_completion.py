@@ -64,7 +64,7 @@ def _bash(path: Path, *words: str, folder: Path | None = None) -> list[str]:
         (["tr"], ["train"]),
         (["do"], ["doctor"]),
         (["templates", "l"], ["list"]),
-        (["train", "--str"], ["--strict-lock"]),
+        (["train", "--strict-l"], ["--strict-lock"]),
         (["prompt", "--backend", "p"], ["pytorch"]),
         (["--show-completion", "z"], ["zsh"]),
         (["show", "--hom"], ["--home"]),
@@ -91,7 +91,8 @@ def test_zsh_reads_its_script(scripts: dict[str, Path]) -> None:
 
 @needs("fish")
 @pytest.mark.parametrize(
-    ("line", "wanted"), [("dlm tr", "train"), ("dlm train --str", "--strict-lock"), ("dlm prompt --backend m", "mlx")]
+    ("line", "wanted"),
+    [("dlm tr", "train"), ("dlm train --strict-l", "--strict-lock"), ("dlm prompt --backend m", "mlx")],
 )
 def test_fish_completes(scripts: dict[str, Path], tmp_path: Path, line: str, wanted: str) -> None:
     # fish asks a command that exists; an empty one will do.

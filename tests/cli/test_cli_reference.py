@@ -38,7 +38,7 @@ def test_the_page_does_not_depend_on_the_terminal(monkeypatch) -> None:  # type:
 
 
 def test_alternatives_are_shown_as_such() -> None:
-    assert "dlm train <path> [--resume | --fresh] [--seed N]" in cli_markdown()
+    assert "dlm train <path> [--resume | --fresh] [--phase {sft,preference,all}]" in cli_markdown()
     assert "[--backend {auto,pytorch,mlx}]" in cli_markdown()
     assert "dlm prompt <path> [query] " in cli_markdown()
 

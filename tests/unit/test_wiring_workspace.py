@@ -235,7 +235,7 @@ class TestConcurrency:
         async def notebook() -> tuple[Any, str, int]:
             report = scene.workspace.train(a_document(), max_steps=2)
             answer = "".join(scene.workspace.prompt(a_document(), "When does the lighthouse close?"))
-            n_events = sum(1 for _ in scene.workspace.train_events(a_document(), max_steps=2))
+            n_events = sum(1 for _ in scene.workspace.train_events(a_document(), mode="fresh", max_steps=2))
             in_thread = await asyncio.to_thread(scene.workspace.exam, a_document())
             assert in_thread.own.right == 2
             return report, answer, n_events
@@ -255,7 +255,7 @@ class TestConcurrency:
 
     def test_of_two_trainings_of_one_document_one_is_refused(self, scene: Scene) -> None:
         scene.trainer = Patient()
-        stream = scene.workspace.train_events(a_document())
+        stream = scene.workspace.train_events(a_document(), mode="fresh")
         next(event for event in stream if isinstance(event, StepDone))
         with pytest.raises(StoreError) as caught:
             scene.workspace.train(a_document())
@@ -267,7 +267,7 @@ class TestConcurrency:
     def test_asking_goes_on_while_another_thread_trains(self, scene: Scene) -> None:
         scene.train(a_document())
         scene.trainer = Patient()
-        stream = scene.workspace.train_events(a_document())
+        stream = scene.workspace.train_events(a_document(), mode="fresh")
         next(event for event in stream if isinstance(event, StepDone))
         assert "".join(scene.workspace.prompt(a_document(), "When does the lighthouse close?")) == "It closes at 6:40."
         scene.trainer.go_on.set()

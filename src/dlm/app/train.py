@@ -34,6 +34,7 @@ from dlm.domain.errors import DlmError, Interrupted, TrainingError
 from dlm.domain.events import (
     DeltaFound,
     Emit,
+    EvalDone,
     Event,
     ExamFinished,
     Note,
@@ -131,6 +132,7 @@ class _Run:
         self.writer = writer
         self.record = RunRecord(corpus.document, options, planned, ports, writer)
         self.curve: list[StepDone] = []
+        self.evals: list[EvalDone] = []
         self._tell: Emit = emit
         self._keep: Emit = ignore
         self.emit = self.record.log.before(self._pass_on)
@@ -237,6 +239,8 @@ class _Run:
     def _observe(self, event: Event) -> None:
         if isinstance(event, StepDone):
             self.curve.append(event)
+        elif isinstance(event, EvalDone):
+            self.evals.append(event)
         self.emit(event)
 
     def _is_new(self, outcome: TrainingOutcome) -> bool:
@@ -362,6 +366,7 @@ class _Run:
             delta=self.planned.delta,
             retention=outcome.retention.get("all"),
             curve=tuple(self.curve),
+            evals=tuple(self.evals),
         )
 
     def _already_done(self, outcome: TrainingOutcome) -> RunReport:

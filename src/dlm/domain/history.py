@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from datetime import datetime
-from importlib import import_module
 from typing import Any
 
 import attrs
@@ -55,8 +54,8 @@ class History:
 
     def to_html(self) -> str:
         """Give one page that holds everything and can be sent to somebody."""
-        drawing = import_module("dlm.domain.history_page")  # only here: nothing else of a history needs it
-        page: str = drawing.history_page(self.runs, title=self.title, generated_at=self.read_at)
+        from dlm.domain.history_page import history_page
+        page: str = history_page(self.runs, title=self.title, generated_at=self.read_at)
         return page
 
     def __len__(self) -> int:
