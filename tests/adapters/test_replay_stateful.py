@@ -89,6 +89,7 @@ class Replays(RuleBasedStateMachine):
         # Sections that went and were not tidied away yet come back when the index is lost: only a clean corpus is fair.
         if path.exists() and size.dead_bytes == 0 and size.sections:
             path.write_bytes(path.read_bytes()[:-9])
+            self.file.problems(ID)
             self.file.size(ID, current=())
             assert [problem.code for problem in self.file.problems(ID)] == ["replay.corrupt"]
 
@@ -96,8 +97,6 @@ class Replays(RuleBasedStateMachine):
     def they_agree(self) -> None:
         sizes = [replay.size(ID, current=ids(some([1, 2]))) for replay in (self.file, self.model)]
         assert (sizes[0].sections, sizes[0].removed) == (sizes[1].sections, sizes[1].removed)
-        live = sizes[0].dead_bytes * 2 <= sizes[0].bytes_on_disk
-        assert live
         self.file.problems(ID)
 
 
