@@ -54,9 +54,9 @@ class History:
 
     def to_html(self) -> str:
         """Give one page that holds everything and can be sent to somebody."""
-        from dlm.domain.history_page import history_page
-        page: str = history_page(self.runs, title=self.title, generated_at=self.read_at)
-        return page
+        from dlm.domain.history_page import history_page  # only here: nothing else of a history needs it
+
+        return history_page(self.runs, title=self.title, generated_at=self.read_at)
 
     def __len__(self) -> int:
         return len(self.runs)
