@@ -128,7 +128,9 @@ class Soak:
                 seen.append(event)
 
         try:
-            self.workspace.train(self.document, mode="fresh", max_steps=STEPS, on_event=watch, stop=lambda: len(seen) >= 2)
+            self.workspace.train(
+                self.document, mode="fresh", max_steps=STEPS, on_event=watch, stop=lambda: len(seen) >= 2
+            )
         except Interrupted:
             report = self.workspace.train(self.document, mode="resume", max_steps=STEPS)
             self.committed += 1
@@ -140,7 +142,9 @@ class Soak:
     def kill(self) -> str:
         """Kill a training somewhere, then train again over what it left."""
         words = [sys.executable, "-m", "dlm", "--home", str(self.home), "train", str(self.path), "--fresh"]
-        with subprocess.Popen([*words, "--max-steps", str(STEPS)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
+        with subprocess.Popen(
+            [*words, "--max-steps", str(STEPS)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ) as child:
             try:
                 child.wait(self.random.uniform(2.0, 14.0))
             except subprocess.TimeoutExpired:
@@ -187,8 +191,12 @@ class Soak:
         rows = {run.run_id: run.status for run in self.workspace.metrics_store.runs(ID, RunFilter(limit=None))}
         for run in manifest.training_runs:
             wanted = {"completed": "ok"}.get(run.status, run.status)
-            self.expect(rows.get(run.run_id) in (wanted, "failed"), f"run {run.run_id}: {run.status}, {rows.get(run.run_id)}")
-        leftovers = [path.name for path in store.location(ID).rglob("*") if ".staging" in path.name or ".tmp." in path.name]
+            self.expect(
+                rows.get(run.run_id) in (wanted, "failed"), f"run {run.run_id}: {run.status}, {rows.get(run.run_id)}"
+            )
+        leftovers = [
+            path.name for path in store.location(ID).rglob("*") if ".staging" in path.name or ".tmp." in path.name
+        ]
         self.expect(not leftovers, f"left over: {leftovers}")
         self._last_version = current.version
 

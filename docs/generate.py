@@ -38,7 +38,7 @@ your base model and your machine; `dlm train -v` prints each choice with its rea
 
 This version trains one adapter per document from its prose and its questions with answers. These keys are checked,
 kept by `dlm migrate`, and change nothing yet: `training.preference`, `training.gate`, `training.adapters`,
-`training.sources`, `training.sources_policy`, `training.cache`, `training.audio`, `training.cpt.embed_warmup_steps`
+`training.sources`, `training.sources_policy`, `training.audio`, `training.cpt.embed_warmup_steps`
 and everything below `export`.
 """
 

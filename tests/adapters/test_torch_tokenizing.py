@@ -168,8 +168,11 @@ class TestReading:
         (parts,) = Reader(chat_of(tokenizer), 64).examples(some_rows(12))
         assert [example.encoded for example in whole] == [example.encoded for example in parts]
 
-    def test_progress_ends_with_the_last_row(self, tokenizer: Any) -> None:
+    def test_progress_ends_with_the_last_row(self, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         events: list[Any] = []
+        Reader(chat_of(tokenizer), 64).examples(some_rows(), emit=events.append, total=7)
+        assert events == [], "what takes a moment is not worth a line"
+        monkeypatch.setattr("dlm.adapters.torch.tokenizing.TELL_EVERY_S", 0)
         Reader(chat_of(tokenizer), 64).examples(some_rows()[:4], some_rows()[4:], emit=events.append, total=7)
         assert events[-1] == Progress(stage="tokenize", done=7, total=7, unit="rows")
 

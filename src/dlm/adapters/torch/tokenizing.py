@@ -130,15 +130,17 @@ class Tokeniser:
 
 
 class _Meter:
-    """Tells how many rows are done, now and then."""
+    """Tells how many rows are done, now and then; nothing at all when everything is done in a moment."""
 
     def __init__(self, total: int | None, emit: Emit, now: Callable[[], float] = time.monotonic) -> None:
         self._total, self._emit, self._now = total, emit, now
         self._done = 0
         self._told_at = now()
+        self._has_told = False
 
     def add(self, rows: int) -> None:
         self._done += rows
-        if self._done == self._total or self._now() - self._told_at >= TELL_EVERY_S:
-            self._told_at = self._now()
+        is_last = self._has_told and self._done == self._total
+        if is_last or self._now() - self._told_at >= TELL_EVERY_S:
+            self._told_at, self._has_told = self._now(), True
             self._emit(Progress(stage="tokenize", done=self._done, total=self._total, unit="rows"))
