@@ -138,6 +138,7 @@ def test_without_a_base_nothing_is_written(folder: Path) -> None:
     error = refused(folder)
     assert error.code == "folder.needs-base"
     assert "--base" in (error.hint or "")
+    assert "--name more --base" in (refused(folder, name="more").hint or "")
     assert isinstance(refused(folder, base="no-such-base"), BaseModelError)
     assert not (folder / ".dlm").exists()
 
