@@ -380,6 +380,7 @@ class TestMemoryOfScans:
         assert not place.memory.exists()
 
 
+# Not "a**/b": git cuts off the "a" first and so reads it as "a" with "**/b" behind, against its manual.
 RULE_PARTS = st.sampled_from(
     [
         "a",
@@ -390,7 +391,7 @@ RULE_PARTS = st.sampled_from(
         "*.txt",
         "?",
         "**",
-        "a**",
+        "**a",
         "c.txt",
         "[ab]",
         "[!a]",
