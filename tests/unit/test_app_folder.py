@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlm.adapters.sources import FileSources
@@ -175,6 +175,7 @@ def test_not_recursive_means_the_folder_itself(folder: Path) -> None:
     assert paths(FileSources().scan(Document.load(path))) == ["a.md"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8), max_size=3))
 def test_any_pattern_comes_back_as_it_was_given(patterns: list[str]) -> None:
     import tempfile
