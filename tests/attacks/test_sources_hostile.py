@@ -55,12 +55,18 @@ def test_pipes_sockets_and_devices_are_never_opened(tree: Path, monkeypatch: pyt
     os.mkfifo(tree / "transcript.txt")
     (tree / "transcript.wav").write_bytes(b"sound")
     (tree / "device.md").symlink_to("/dev/zero")
+    (tree / ".dlm").mkdir()
+    (tree / ".dlm" / "ignore").symlink_to("/dev/zero")
+    (tree / ".dlm" / "training.yaml").symlink_to("../pipe.md")
     monkeypatch.chdir(tree)
+    opened, found_open = [], os.open
+    monkeypatch.setattr(reading.os, "open", lambda path, *rest: opened.append(path) or found_open(path, *rest))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket.md")
         began = time.monotonic()
         found = scan(tree, policy="permissive")
     assert time.monotonic() - began < 5
+    assert [path for path in opened if str(path).startswith(("/dev", f"{tree}/"))] == []
     assert paths(found) == []
     assert found.directives[0].skipped_unreadable == 4
     assert found.directives[0].skipped_audio_no_transcript == 1

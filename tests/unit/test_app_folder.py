@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlm.adapters.sources import FileSources
@@ -138,6 +138,7 @@ def test_without_a_base_nothing_is_written(folder: Path) -> None:
     error = refused(folder)
     assert error.code == "folder.needs-base"
     assert "--base" in (error.hint or "")
+    assert "--name more --base" in (refused(folder, name="more").hint or "")
     assert isinstance(refused(folder, base="no-such-base"), BaseModelError)
     assert not (folder / ".dlm").exists()
 
@@ -174,6 +175,7 @@ def test_not_recursive_means_the_folder_itself(folder: Path) -> None:
     assert paths(FileSources().scan(Document.load(path))) == ["a.md"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8), max_size=3))
 def test_any_pattern_comes_back_as_it_was_given(patterns: list[str]) -> None:
     import tempfile

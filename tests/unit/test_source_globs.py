@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlm.domain.globs import MAX_PATTERN_CHARS, BadPatternError, GlobList, spellings
@@ -53,6 +53,7 @@ PARTS = st.lists(st.sampled_from(["a", "b", ".", "*", "?", "[ab]", "[!a]", "**"]
 PATTERNS = st.lists(st.one_of(st.just("**"), PARTS), min_size=1, max_size=4).map("/".join)
 
 
+@settings(deadline=None)
 @given(PATTERNS, PATHS)
 def test_a_pattern_fits_what_a_plain_reading_fits(pattern: str, path: str) -> None:
     if "***" in pattern:
@@ -60,11 +61,13 @@ def test_a_pattern_fits_what_a_plain_reading_fits(pattern: str, path: str) -> No
     assert GlobList([pattern]).matches(path) == fits(pattern, path)
 
 
+@settings(deadline=None)
 @given(st.lists(PATTERNS, max_size=3), PATHS)
 def test_a_list_fits_when_one_of_it_does(patterns: list[str], path: str) -> None:
     assert GlobList(patterns).matches(path) == any(GlobList([pattern]).matches(path) for pattern in patterns)
 
 
+@settings(deadline=None)
 @given(PATTERNS, PATHS, st.sampled_from(["a", "b", ".a"]))
 def test_a_covered_folder_is_covered_whole(pattern: str, folder: str, name: str) -> None:
     globs = GlobList([pattern])
@@ -73,6 +76,7 @@ def test_a_covered_folder_is_covered_whole(pattern: str, folder: str, name: str)
         assert globs.matches(f"{folder}/x/{name}")
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab,{}", max_size=4), min_size=1, max_size=3).map("".join))
 def test_braces_never_fail_and_stand_for_themselves_without_a_comma(text: str) -> None:
     found = spellings(text)

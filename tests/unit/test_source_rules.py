@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlm.domain.source_rules import (
@@ -131,6 +131,7 @@ def test_tags_and_weights_are_those_of_the_files_own_way_down() -> None:
 NAMES = st.sampled_from(["a", "build", ".git", "x.md", ".env", "old", "c.pyc"])
 
 
+@settings(deadline=None)
 @given(st.lists(NAMES, min_size=1, max_size=4), st.lists(st.sampled_from(["**/old/**", "a/**", "*.md", "build/a"])))
 def test_pruning_never_changes_the_verdict(parts: list[str], exclude: list[str]) -> None:
     from dlm.domain.globs import GlobList

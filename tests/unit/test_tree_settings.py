@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlm.domain.tree_settings import MAX_WEIGHT, TreeSettings, merged_weights, read_tree_settings, weight_of
@@ -89,6 +89,7 @@ def test_all_faults_are_told_together() -> None:
     assert [problem.split(":")[0] for problem in problems] == ["1", "2", "3"]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     settings, problems = read_tree_settings(text.encode("utf-8", "replace").decode())

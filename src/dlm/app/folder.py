@@ -145,18 +145,18 @@ def _document_path(folder: Path, options: FolderOptions) -> Path:
 
 def _new(folder: Path, path: Path, options: FolderOptions, registry: RegistryPort, clock: Clock) -> ScaffoldedFolder:
     if options.base is None:
+        name = [] if options.name is None else ["--name", options.name]
         raise FolderError(
             "folder.needs-base",
-            f"{folder} was never trained, so it is not known which base model should learn it",
-            hint=f"Name one: {shlex.join(['dlm', 'train', str(folder), '--base', 'smollm2-135m'])}",
+            f"{path} is not there yet, so it is not known which base model should learn the folder",
+            hint=f"Name one: {shlex.join(['dlm', 'train', str(folder), *name, '--base', 'smollm2-135m'])}",
         )
     base = _known_base(options.base, registry)
-    source = _source(options)
     document = Document.new(
         clock.ulid(),
         base,
         f"# The files of {_title(folder)}",
-        sources=[{key: value for key, value in source.items() if value != list(_DEFAULTS.get(key, ()))}],
+        sources=[_source(options)],
         sources_policy=options.policy or "strict",
     )
     try:
@@ -183,7 +183,6 @@ def _changed(path: Path, document: Document, options: FolderOptions, registry: R
 
 
 _LIMITS = ("max_bytes_per_file", "max_files")
-_DEFAULTS = {"include": ("**/*",), "exclude": ()}
 
 
 def _plain(source: SourceConfig) -> dict[str, Any]:
@@ -192,7 +191,12 @@ def _plain(source: SourceConfig) -> dict[str, Any]:
 
 
 def _source(options: FolderOptions) -> dict[str, Any]:
-    return {"path": ".", "include": list(_include(options)), "exclude": list(options.exclude)}
+    """Give the folder itself as a source, in as few words as it takes."""
+    include, exclude = _include(options), options.exclude
+    source: dict[str, Any] = {"path": "."}
+    if include != SourceConfig(path=".").include:
+        source["include"] = list(include)
+    return source | ({"exclude": list(exclude)} if exclude else {})
 
 
 def _include(options: FolderOptions) -> tuple[str, ...]:

@@ -130,11 +130,13 @@ def media_again(location: str, sha256: str, text: str, memory: Path | None) -> s
 
 
 def _opened(location: str) -> int:
-    descriptor = os.open(location, _FLAGS)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    # Opening a device can do something already, so the look comes first; the second one is for what changed in between.
+    if stat.S_ISREG(os.lstat(location).st_mode):
+        descriptor = os.open(location, _FLAGS)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
         os.close(descriptor)
-        raise NotOrdinaryError(f"{location} is not an ordinary file")
-    return descriptor
+    raise NotOrdinaryError(f"{location} is not an ordinary file")
 
 
 def _forget(memory: Path | None) -> None:
