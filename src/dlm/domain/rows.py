@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -80,8 +80,17 @@ _FRAME_TOKENS = 192
 """Room for what a chat template writes around a question and its answer, a default system turn included."""
 
 
-def longest_row(rows: Iterable[Row], system_prompt: str | None) -> int:
-    """Give a number of tokens no row exceeds, without a tokenizer: none makes more tokens than the text has bytes."""
+_UNKNOWN_TOKENS = 2**31
+"""Stands for the length of a text that was not read: as long as a row may be."""
+
+
+def longest_row(rows: Sequence[Row], system_prompt: str | None) -> int:
+    """Give a number of tokens no row exceeds, without a tokenizer: none makes more tokens than the text has bytes.
+
+    Text that lies elsewhere is not read for that; it counts as longer than any limit.
+    """
+    if any(row.read is not None for row in rows):
+        return _UNKNOWN_TOKENS
     texts = ((row.text, *(turn.content for turn in row.turns), system_prompt or "") for row in rows)
     return _FRAME_TOKENS + max(sum(len(text.encode()) for text in parts) for parts in texts)
 
