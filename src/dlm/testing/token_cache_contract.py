@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from array import array
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -84,6 +86,11 @@ class TokenCacheContract:
         with cache.open(ID, max_bytes=PLENTY) as tokens:
             handle = tokens.add(key_of("a"), (0, 65_536, 2**32 - 1), 0)
             assert ids(tokens, handle) == [0, 65_536, 2**32 - 1]
+
+    @pytest.mark.parametrize("given", [(7, 300), [7, 300], range(7, 9), b"abc", bytearray(b"abcd"), array("I", [7, 8])])
+    def test_any_sequence_of_numbers_will_do(self, cache: TokenCachePort, given: Sequence[int]) -> None:
+        with cache.open(ID, max_bytes=PLENTY) as tokens:
+            assert ids(tokens, tokens.add(key_of("a"), given, 0)) == list(given)
 
     def test_a_key_that_is_there_stays_as_it_is(self, cache: TokenCachePort) -> None:
         with cache.open(ID, max_bytes=PLENTY) as tokens:
