@@ -157,6 +157,12 @@ class TokenCacheContract:
             assert cache.size(ID).entries <= 20
         assert there(cache, range(60)) >= set(range(54, 60))
 
+    def test_a_smaller_limit_holds_after_the_next_run(self, cache: TokenCachePort) -> None:
+        put(cache, *range(10))
+        put(cache, 5, max_bytes=3 * 452)
+        assert cache.size(ID).entries == 3
+        assert 5 in there(cache, range(10))
+
     def test_prune_drops_what_was_not_used_for_so_long(self, cache: TokenCachePort, clock: FixedClock) -> None:
         put(cache, 1, 2)
         clock.advance(10 * 86_400)
