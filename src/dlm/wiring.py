@@ -452,7 +452,14 @@ class Workspace:
         """Tell what is known about a document."""
         from dlm.app.show import show
 
-        return show(Path(path), store=self.store, token_cache=self.token_cache)
+        return show(
+            Path(path),
+            store=self.store,
+            sources=self.sources,
+            replay=self.replay,
+            token_cache=self.token_cache,
+            metrics=self.run_metrics,
+        )
 
     def metrics(
         self,
@@ -510,7 +517,7 @@ class Workspace:
         """Tell what a document's token cache holds and how much it helped."""
         from dlm.app.cache import show_cache
 
-        return show_cache(Path(path), store=self.store, token_cache=self.token_cache)
+        return show_cache(Path(path), store=self.store, token_cache=self.token_cache, metrics=self.run_metrics)
 
     def cache_prune(self, path: str | Path, *, older_than: timedelta | None = None) -> int:
         """Drop rows not used for so long, by default as the document says; gives how many went."""

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dlm.adapters.token_cache import FileTokenCache, shards
 from dlm.adapters.token_cache.records import record, scan
 from dlm.domain.errors import DiskError, StoreError
 from dlm.domain.events import Event
+from dlm.ports.token_cache import TokenCachePort
 from dlm.testing.clocks import FixedClock
 from dlm.testing.token_cache_contract import ID, PLENTY, ids, key_of, put, row_of, there
+from dlm.testing.token_caches import MemoryTokenCache
 
 ALL = range(200)
 
@@ -124,6 +129,7 @@ class TestDamage:
         assert there(cache, range(3)) == {1}
         assert cache.prune(ID, older_than=timedelta(0)) == 0
         assert outside.exists()
+        assert cache.clear(ID) == 1
         assert (folder / "shards" / "notes.txt").exists()
 
     def test_leftovers_are_swept(self, cache: FileTokenCache, folder: Path) -> None:
@@ -191,6 +197,12 @@ class TestSpace:
         assert sum(path.stat().st_size for path in shard_files(folder)) <= 20 * 452
         assert 5 in there(cache, ALL)
 
+    def test_rows_are_not_moved_into_a_shard_that_goes_too(self, tmp_path: Path) -> None:
+        cache = cache_in(tmp_path, shard_bytes=6 * 452)
+        put(cache, *range(11))
+        put(cache, 0, 6, 7, max_bytes=3 * 452)
+        assert there(cache, range(12)) == {0, 6, 7}
+
     def test_a_row_larger_than_a_shard(self, cache: FileTokenCache) -> None:
         with cache.open(ID, max_bytes=PLENTY) as tokens:
             tokens.add(key_of("long"), range(100_000), 1)
@@ -256,6 +268,42 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int, everywhere: bool =
     with monkeypatch.context() as patch:
         patch.setattr(shards.Shards, "append", append)
         yield
+
+
+class TestAnyCourse:
+    """Whatever runs do one after another: what is found is right, what a run has can be read until it ends, the limit
+    holds afterwards, and the fake keeps the same rows."""
+
+    @given(
+        runs=st.lists(
+            st.tuples(st.lists(st.integers(0, 25), max_size=30), st.integers(1, 30), st.booleans()), max_size=8
+        ),
+        shard_bytes=st.sampled_from([400, 1000, 3000, 10**6]),
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_it_stays_right(self, runs: list[tuple[list[int], int, bool]], shard_bytes: int) -> None:
+        with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dlm.adapters.token_cache.kept.SHARD_BYTES", 1000)
+            caches = cache_in(Path(home), shard_bytes=shard_bytes), MemoryTokenCache(FixedClock())
+            for names, limit, loses_index in runs:
+                found = [self.run(cache, names, limit * 452) for cache in caches]
+                assert found[0] == found[1]
+                most = max(limit, len(set(names)))  # rows of a run stay, though the limit was lowered
+                assert caches[0].size(ID).entries == caches[1].size(ID).entries <= most
+                folder = Path(home) / ID / "tokenized-cache"
+                assert sum(path.stat().st_size for path in (folder / "shards").glob("*")) <= most * 452
+                if loses_index and caches[0].size(ID).bytes_on_disk:
+                    assert cache_in(Path(home)).prune(ID, older_than=timedelta(days=1)) == 0
+
+    def run(self, cache: TokenCachePort, names: list[int], max_bytes: int) -> list[bool]:
+        handles, found = {}, []
+        with cache.open(ID, max_bytes=max_bytes) as tokens:
+            for name in names:
+                handle = tokens.find(key_of(name))
+                found.append(handle is not None)
+                handles[name] = tokens.add(key_of(name), row_of(name), 3) if handle is None else handle
+                assert all(ids(tokens, handles[known]) == list(row_of(known)) for known in handles)
+        return found
 
 
 class TestFullDisk:

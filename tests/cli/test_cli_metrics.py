@@ -141,6 +141,11 @@ class TestPages:
             assert str(place) in outcome.err
 
 
+def _hear_ctrl_c() -> None:
+    """Undo what a shell does to programs in the background, which never hear Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class TestWatching:
     def test_news_are_lines_in_the_order_of_steps(self, dlm: Runner) -> None:
         late = attrs.evolve(LOOK, step=9, perplexity=None, retention=0.5)
@@ -195,10 +200,13 @@ class TestWatching:
             emit(a_step(1))
             emit(finished())
         words = [sys.executable, "-m", "dlm", "--home", str(tmp_path), "metrics", str(notes), "watch"]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            lines = [process.stdout.readline() for _ in range(3)]
-            process.send_signal(signal.SIGINT)
-            rest, err = process.communicate(timeout=60)
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(words, **pipes, preexec_fn=_hear_ctrl_c) as process:
+            try:
+                lines = [process.stdout.readline() for _ in range(3)]
+                process.send_signal(signal.SIGINT)
+                rest, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
         assert [line.split(" (")[0].split("  ")[0].strip() for line in lines] == ["run 1", "step 1", "run 1 ended: ok"]
         assert (process.returncode, rest, err) == (0, "", "")

@@ -16,7 +16,7 @@ from dlm.app.cache import cache_status, clear_cache, prune_cache, run_tokens, sh
 from dlm.app.show import show
 from dlm.domain.document import Document
 from dlm.domain.errors import DocumentError, MetricsError
-from dlm.domain.events import ignore
+from dlm.domain.events import Tokenized, ignore
 from dlm.domain.manifest import Manifest
 from dlm.domain.metrics import RunMetrics, TokenizationMetrics
 from dlm.testing.clocks import A_MOMENT, FixedClock
@@ -172,6 +172,20 @@ class TestTheCache:
         self.path.write_text("no header", encoding="utf-8")
         with pytest.raises(DocumentError):
             self.report()
+
+
+def test_training_fills_the_cache_and_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlm.app.planned_run.refuse_other_shapes", lambda _: None, raising=False)
+    scene = Scene(folder=tmp_path)
+    scene.store = FileStore(tmp_path / "home", scene.clock)
+    document = Document.parse(text(SOURCES))
+    uses = []
+    for options in ({}, {}, {"use_cache": False}):
+        scene.train(document, **options)
+        (told,) = scene.of(Tokenized)
+        uses.append((told.cache_hits > 0, told.cache_misses > 0, told.cache_bytes_after > 0))
+    assert uses == [(False, True, True), (True, False, True), (False, False, False)]
+    assert scene.workspace.token_cache.size(ID).entries > 0
 
 
 def test_the_environment_turns_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,14 +82,14 @@ def test_metrics_that_cannot_begin_end_the_run_on_record(scene: Scene) -> None:
 
 
 def test_strictness_and_warnings_reach_the_sinks(scene: Scene) -> None:
-    class Warning(MemoryMetrics):
+    class Complaining(MemoryMetrics):
         @contextmanager
         def observe(self, run: Any, warn: Any) -> Iterator[Any]:
             warn("the steps cannot be written")
             with super().observe(run, warn) as emit:
                 yield emit
 
-    scene.metrics = Warning()
+    scene.metrics = Complaining()
     scene.train(a_document(), strict_metrics=True)
     scene.train(a_document(BODY + "\nMore prose stands here.\n"))
     assert [run.strict for run in scene.metrics.observed] == [True, False]

@@ -97,3 +97,13 @@ def test_the_longest_row_is_never_underestimated() -> None:
     ]
     assert longest_row(rows, None) - longest_row(rows[:1], None) == 35 - 20
     assert longest_row(rows, "system") == longest_row(rows, None) + 6
+
+
+def test_text_that_lies_elsewhere_counts_by_the_size_of_its_file() -> None:
+    far = Row(kind="prose", section_id=SECTION, read=lambda: "far away", source="far.md", size=10_000)
+    assert longest_row([a_row(0)], None) < 10_000 < longest_row([a_row(0), far], None)
+    assert far.content == "far away"
+    assert far == Row(kind="prose", section_id=SECTION, source="far.md", size=10_000), (
+        "how a text is read is no part of what a row is"
+    )
+    assert Row(kind="prose", section_id=SECTION, text="here").content == "here"

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from dlm.app.cache_facts import CacheFacts, cache_facts
+from dlm.app.source_facts import SourceFacts, source_facts
 from dlm.domain.base_rows import BASES
 from dlm.domain.document import Document
 from dlm.domain.errors import DlmError, DocumentError
@@ -18,6 +19,8 @@ from dlm.domain.json_record import plain_time
 from dlm.domain.lock import Lock
 from dlm.domain.manifest import Manifest
 from dlm.ports.metrics import MetricsPort
+from dlm.ports.replay import ReplayPort, ReplaySize
+from dlm.ports.sources import SourcesPort
 from dlm.ports.store import AdapterRef, StorePort, StoreSize
 from dlm.ports.token_cache import TokenCachePort
 
@@ -37,6 +40,8 @@ class ShowReport:
     size: StoreSize | None
     has_checkpoint: bool
     orphaned: bool
+    files: SourceFacts
+    memory: ReplaySize | None = None
     cache: CacheFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -48,6 +53,7 @@ class ShowReport:
                 "store_initialized": False,
                 "source_path": str(self.path.resolve()),
                 "training_cache_config": _cache_config(self.document.frontmatter.training.cache),
+                **self.files.to_json(),
             }
         return {**_manifest_record(self.manifest), **self._store_record()}
 
@@ -63,6 +69,8 @@ class ShowReport:
             "named_adapters": [],
             "training_cache_config": _cache_config(self.document.frontmatter.training.cache),
             **({"training_cache": self.cache.to_json()} if self.cache else {}),
+            **({"replay": attrs.asdict(self.memory)} if self.memory else {}),
+            **self.files.to_json(),
             "base_security": _base_security(self.document.base_model),
             "lock": _lock_record(self.lock, self.lock_problem, self.location),
         }
@@ -72,7 +80,7 @@ class ShowReport:
         rows = [("document", str(self.path)), ("id", self.document.dlm_id)]
         if self.manifest is None:
             rows += [("base", self.document.base_model), ("store", f"not there yet; run: dlm train {self.path}")]
-            return _aligned(rows)
+            return _aligned(rows + self.files.lines())
         revision = f" at {self.manifest.base_model_revision[:7]}" if self.manifest.base_model_revision else ""
         rows += [
             ("base", f"{self.manifest.base_model}{revision}"),
@@ -81,9 +89,11 @@ class ShowReport:
             ("runs", _runs_line(self.manifest)),
             ("exports", str(len(self.manifest.exports)) if self.manifest.exports else "none"),
         ]
+        rows += self.files.lines()
         exam = _last_exam(self.manifest)
         rows += [("exam", exam_from_json(exam))] if exam else []
         rows += [("checkpoint", f"an interrupted run can go on: dlm train {self.path} --resume")] * self.has_checkpoint
+        rows += [("memory", _memory_line(self.memory))] if self.memory and self.memory.sections else []
         rows += [("cache", self._cache_line(self.cache))] if self.cache and self.cache.size.entries else []
         rows += [("lock", self._lock_line())]
         rows += [("orphaned", "the document this store was made from is gone or has another id")] * self.orphaned
@@ -111,9 +121,15 @@ class ShowReport:
 
 
 def show(
-    path: Path, *, store: StorePort, token_cache: TokenCachePort | None = None, metrics: MetricsPort | None = None
+    path: Path,
+    *,
+    store: StorePort,
+    sources: SourcesPort,
+    replay: ReplayPort,
+    token_cache: TokenCachePort,
+    metrics: MetricsPort,
 ) -> ShowReport:
-    """Read a document and its store.
+    """Read a document, the files it names, and its store.
 
     Raises:
         DocumentError: the document cannot be read.
@@ -124,6 +140,7 @@ def show(
     manifest = store.manifest(dlm_id)
     lock, lock_problem = _tolerant(lambda: store.lock(dlm_id))
     current, adapter_problem = _tolerant(lambda: store.current(dlm_id))
+    files = source_facts(document, manifest, sources, store)
     return ShowReport(
         document=document,
         path=path,
@@ -136,7 +153,9 @@ def show(
         size=store.size(dlm_id) if manifest else None,
         has_checkpoint=store.checkpoint(dlm_id) is not None,
         orphaned=_is_orphaned(manifest),
-        cache=cache_facts(dlm_id, store, token_cache, metrics) if manifest and token_cache else None,
+        files=files,
+        memory=replay.size(dlm_id, current=files.known_names) if manifest else None,
+        cache=cache_facts(dlm_id, store, token_cache, metrics) if manifest else None,
     )
 
 
@@ -210,6 +229,11 @@ def _base_security(key: str) -> dict[str, Any]:
         "architecture": spec.architecture if spec else None,
         "trust_remote_code": bool(spec and spec.trust_remote_code),
     }
+
+
+def _memory_line(memory: ReplaySize) -> str:
+    removed = f", {memory.removed} of them no longer in the document" if memory.removed else ""
+    return f"{memory.sections:,} sections{removed} ({human_size(memory.bytes_on_disk)})"
 
 
 def human_size(n_bytes: int) -> str:

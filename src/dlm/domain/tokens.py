@@ -25,7 +25,7 @@ class MemoryTokens:
         if key in self._handles:
             return self._handles[key]
         self._handles[key] = len(self._rows)
-        self._rows.append((array("I", ids), first_supervised))
+        self._rows.append((array("I", list(ids)), first_supervised))  # bytes would be taken for raw numbers
         return len(self._rows) - 1
 
     def length(self, handle: int) -> int:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from array import array
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -85,6 +87,11 @@ class TokenCacheContract:
             handle = tokens.add(key_of("a"), (0, 65_536, 2**32 - 1), 0)
             assert ids(tokens, handle) == [0, 65_536, 2**32 - 1]
 
+    @pytest.mark.parametrize("given", [(7, 300), [7, 300], range(7, 9), b"abc", bytearray(b"abcd"), array("I", [7, 8])])
+    def test_any_sequence_of_numbers_will_do(self, cache: TokenCachePort, given: Sequence[int]) -> None:
+        with cache.open(ID, max_bytes=PLENTY) as tokens:
+            assert ids(tokens, tokens.add(key_of("a"), given, 0)) == list(given)
+
     def test_a_key_that_is_there_stays_as_it_is(self, cache: TokenCachePort) -> None:
         with cache.open(ID, max_bytes=PLENTY) as tokens:
             first = tokens.add(key_of("a"), (1, 2), 0)
@@ -149,6 +156,12 @@ class TokenCacheContract:
             put(cache, *range(start, start + 6), max_bytes=20 * 452)
             assert cache.size(ID).entries <= 20
         assert there(cache, range(60)) >= set(range(54, 60))
+
+    def test_a_smaller_limit_holds_after_the_next_run(self, cache: TokenCachePort) -> None:
+        put(cache, *range(10))
+        put(cache, 5, max_bytes=3 * 452)
+        assert cache.size(ID).entries == 3
+        assert 5 in there(cache, range(10))
 
     def test_prune_drops_what_was_not_used_for_so_long(self, cache: TokenCachePort, clock: FixedClock) -> None:
         put(cache, 1, 2)

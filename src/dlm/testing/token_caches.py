@@ -95,7 +95,11 @@ class MemoryTokenCache:
     def open(self, dlm_id: str | None, *, max_bytes: int, emit: Emit = ignore) -> Iterator[_Run]:
         """Open the cache for one run."""
         shelf = None if dlm_id is None else self._shelves.setdefault(dlm_id, _Shelf())
-        yield _Run(shelf, max_bytes, self._clock.now(), emit)
+        try:
+            yield _Run(shelf, max_bytes, self._clock.now(), emit)
+        finally:
+            if shelf is not None:
+                shelf.makes_room(0, max_bytes)
 
     def size(self, dlm_id: str) -> CacheSize:
         """Say what the cache holds."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dlm.adapters.token_cache import index
@@ -115,7 +116,7 @@ class Kept:
         for number in list(self.shards.sizes):
             self.shards.remove(number)
         self.sweep()
-        if (self.folder / "shards").is_dir():
+        with suppress(OSError):  # it stays where it holds files of somebody else
             (self.folder / "shards").rmdir()
 
     def _move_out(self) -> list[int]:
@@ -125,6 +126,8 @@ class Kept:
         for number, share in self._shares(live):
             is_too_much = self.shards.total - sum(self.shards.sizes[gone] for gone in given_up) > self.max_bytes
             if number not in live or share < _MOSTLY_DEAD or (share < 1 and is_too_much):
+                if not given_up:
+                    self.shards.roll_over()  # rows move into new shards: one of the old may be the next to go
                 self._copy(live.get(number, []), number)
                 given_up.append(number)
         return given_up
@@ -138,8 +141,6 @@ class Kept:
         return sorted(shares, key=lambda pair: pair[1])
 
     def _copy(self, handles: list[int], number: int) -> None:
-        if number == max(self.shards.sizes):
-            self.shards.roll_over()
         entries = self.entries
         for handle in handles:
             size = record_bytes(entries.length[handle])

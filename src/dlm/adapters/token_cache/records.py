@@ -42,7 +42,7 @@ def record_bytes(length: int) -> int:
 
 def record(key: bytes, ids: Sequence[int], first: int) -> bytes:
     """Give a row as bytes."""
-    payload = array("I", ids)
+    payload = array("I", list(ids))  # bytes would be taken for raw numbers
     if sys.byteorder == "big":
         payload.byteswap()
     body = payload.tobytes()

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -28,7 +28,7 @@ from dlm.adapters.torch.loss import (
 from dlm.adapters.torch.memory import peak_memory_mb
 from dlm.adapters.torch.packable import why_not_packed
 from dlm.adapters.torch.packing import CPU_TOKENS, pack, pack_groups
-from dlm.adapters.torch.rows import Example, Examples, Parts, Reader
+from dlm.adapters.torch.rows import Examples, Parts, Reader
 from dlm.adapters.torch.state import Counters
 from dlm.domain.errors import TrainingError
 from dlm.domain.events import Emit, EvalDone, Note, StepDone
@@ -50,9 +50,9 @@ EVAL_PATIENCE = 3
 HOLES_EVERY = 8
 """Steps between two times at which unused memory goes back to the system; an estimated 2 % of their time."""
 
-LOSS_ROWS = 256
-"""Rows over which final losses are measured: the mean over 256 rows of a document is within a few hundredths of that
-over all, and ten thousand rows would take as long as a pass of training."""
+LOSS_ROWS, LOSS_TOKENS = 256, 16_384
+"""Sequences and tokens over which losses before and after are measured, at most: the mean over 256 rows of a document
+is within a few hundredths of that over all, and ten thousand rows would take as long as a pass of training."""
 
 CLIP_NORM = 1.0
 """Gradient norm limit, the usual one for fine-tuning."""
@@ -138,8 +138,7 @@ class Loop:
         if self.why_padded:
             emit(Note(subject="train", message=f"rows are padded: {self.why_padded}"))
         reason = self._why_stop(stop)
-        before = self._section_losses() if reason is None else {}
-        kept_before = self._losses(self.measured) if reason is None else {}
+        before, kept_before = (self._losses(part) if reason is None else {} for part in (self.examples, self.measured))
         self.adapted.train()
         while reason is None:
             loss = self._step(emit)
@@ -150,6 +149,10 @@ class Loop:
                 give_back_holes(self.job.plan.device)
         self.counters.finished = reason in ("completed", "converged", "early-stopped")
         self.adapted.eval()
+        measured = loss is not None
+        after, kept_after, held = (
+            self._losses(part) if measured else {} for part in (self.examples, self.measured, self.held)
+        )
         return TrainingOutcome(
             steps=self.counters.step,
             stopped=reason,
@@ -157,10 +160,10 @@ class Loop:
             final_train_loss=loss,
             tokens=self.n_tokens,
             seconds=time.monotonic() - started,
-            val_losses=self._losses(self.held) if loss is not None else {},
-            train_losses=self._losses(self.examples) if loss is not None else {},
-            section_losses=_paired(before, self._section_losses()) if loss is not None else {},
-            retention=_paired(kept_before, self._losses(self.measured)) if loss is not None else {},
+            val_losses=_of_parts(held),
+            train_losses=_of_parts(after),
+            section_losses={name: pair for name, pair in _paired(before, after).items() if name not in _PARTS},
+            retention=_of_parts(_paired(kept_before, kept_after)),
             peak_memory_mb=peak_memory_mb(self.job.plan.device),
             trainable_params=sum(parameter.numel() for parameter in self.parameters),
             anchor_seconds=self.anchor_seconds,
@@ -322,20 +325,13 @@ class Loop:
         return "early-stopped" if counters.bad_evals >= EVAL_PATIENCE else None
 
     def _losses(self, examples: Examples) -> dict[str, float]:
-        """Give the mean loss over examples, in all and by part; empty parts are left out."""
-        return self._means(examples, lambda example: ("all", example.part))
+        """Give the mean loss per token in all, by part and by section; empty ones are left out.
 
-    def _section_losses(self) -> dict[str, float]:
-        """Give the mean loss of each section that is trained on."""
-        return self._means(self.examples, lambda example: (example.row.section_id,))
-
-    def _means(self, examples: Examples, keys_of: Callable[[Example], Sequence[str]]) -> dict[str, float]:
-        """Average the loss per token of what the document itself says, questions made from it left out, over each key.
-        Of many examples an evenly spread choice of ``LOSS_ROWS`` is taken."""
+        Questions made from prose do not count. Of many sequences an evenly spread choice is taken.
+        """
         import torch
 
-        own = [index for index, row in enumerate(examples.row_of_each()) if row.statement is None]
-        chosen = [examples[index] for index in spread(own, LOSS_ROWS)]
+        chosen = [examples[index] for index in _to_measure(examples)]
         read = [example.encoded for example in chosen]
         sums: dict[str, list[float]] = {}
         was_training = self.adapted.training
@@ -344,7 +340,7 @@ class Loop:
             for group in self._micro_batches(read):
                 losses = self._row_losses([read[index] for index in group])
                 for index, (loss, count) in zip(group, losses, strict=True):
-                    for key in keys_of(chosen[index]):
+                    for key in ("all", chosen[index].part, chosen[index].row.section_id):
                         pair = sums.setdefault(key, [0.0, 0.0])
                         pair[0] += loss
                         pair[1] += count
@@ -358,6 +354,24 @@ class Loop:
         ends = list(accumulate(counts))
         losses = position_losses(hidden, self.head, targets)
         return [(float(losses[end - count : end].sum()), count) for end, count in zip(ends, counts, strict=True)]
+
+
+_PARTS = ("all", "prose", "instruction")
+"""Keys of losses that are not section ids."""
+
+M = TypeVar("M")
+
+
+def _of_parts(losses: Mapping[str, M]) -> dict[str, M]:
+    return {name: losses[name] for name in _PARTS if name in losses}
+
+
+def _to_measure(examples: Examples) -> list[int]:
+    """Choose sequences for measuring: evenly spread, and few enough that it takes seconds."""
+    own = [index for index, row in enumerate(examples.row_of_each()) if row.statement is None]
+    chosen = spread(own, LOSS_ROWS)
+    n_tokens = sum(examples.length(index) for index in chosen)
+    return spread(chosen, max(1, len(chosen) * LOSS_TOKENS // max(LOSS_TOKENS, n_tokens)))
 
 
 def _paired(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, tuple[float, float]]:

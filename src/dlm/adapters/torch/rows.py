@@ -66,18 +66,15 @@ class Examples(Sequence[Example]):
         self._keys = hashlib.sha256()
         self.longest = 0
 
-    def begin(self, row: TokenisedRow) -> None:
-        """Go on with another row; the sequences that follow are its."""
+    def add(self, row: TokenisedRow, bounds: Sequence[tuple[int, int]]) -> None:
+        """Add the sequences ``[start, stop)`` of another row."""
+        self._of_row.extend([len(self._rows)] * len(bounds))
+        self._handles.extend([row.handle] * len(bounds))
+        self._starts.extend([start for start, _ in bounds])
+        self._stops.extend([stop for _, stop in bounds])
+        self.longest = max([self.longest, *(stop - start for start, stop in bounds)])
         self._rows.append(row.row)
         self._keys.update(row.key.encode())
-
-    def add(self, handle: int, start: int, stop: int) -> None:
-        """Add a sequence of the row begun last."""
-        self._of_row.append(len(self._rows) - 1)
-        self._handles.append(handle)
-        self._starts.append(start)
-        self._stops.append(stop)
-        self.longest = max(self.longest, stop - start)
 
     @property
     def fingerprint(self) -> str:
@@ -96,6 +93,10 @@ class Examples(Sequence[Example]):
     def row(self, index: int) -> Row:
         """Give the row of a sequence."""
         return self._rows[self._of_row[index]]
+
+    def length(self, index: int) -> int:
+        """Give the number of ids of a sequence without reading them."""
+        return self._stops[index] - self._starts[index]
 
     def __len__(self) -> int:
         return len(self._of_row)
@@ -164,9 +165,7 @@ class Reader:
     def _part(self, rows: Iterator[TokenisedRow]) -> Examples:
         examples = Examples(self.tokens)
         for row in rows:
-            examples.begin(row)
-            for start, stop in self._bounds(row):
-                examples.add(row.handle, start, stop)
+            examples.add(row, self._bounds(row))
         return examples
 
     def _bounds(self, row: TokenisedRow) -> list[tuple[int, int]]:
