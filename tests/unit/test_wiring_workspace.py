@@ -22,7 +22,7 @@ from dlm.testing.trainers import FakeTrainer
 from dlm.wiring import PLUGIN_GROUPS, Workspace, plugins
 from run_cases import ID, FailingTrainer, RecordingTrainer, Scene, a_document
 
-PORTS = ("store", "registry", "hardware", "trainer", "generator", "gallery", "clock")
+PORTS = ("store", "registry", "hardware", "trainer", "generator", "gallery", "token_cache", "clock")
 
 
 @pytest.fixture
