@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,10 +23,15 @@ from typing import Any
 
 import psutil
 
+from dlm.app.corpus_of import read_corpus
+from dlm.domain.corpus import Corpus
 from dlm.domain.document import Document
 from dlm.domain.errors import Interrupted
-from dlm.domain.events import StepDone
+from dlm.domain.events import Event, StepDone, ignore
+from dlm.domain.manifest import Manifest
 from dlm.domain.metrics import RunFilter
+from dlm.domain.recall import superseded
+from dlm.domain.replay import Snapshot
 from dlm.domain.sections import Pair, Section
 from dlm.wiring import Workspace
 
@@ -53,8 +57,8 @@ class Soak:
         (self.notes / "a.md").write_text("The bell of Orla rings at noon.\n", encoding="utf-8")
         self.home = folder / "home"
         self.workspace = Workspace(self.home)
-        self.ever: set[str] = set()
-        self.committed = 0
+        self.ever: dict[str, Snapshot] = {}
+        self.let_go: set[str] = set()
         self.problems: list[str] = []
 
     @property
@@ -165,8 +169,9 @@ class Soak:
         self.expect(manifest.adapter_version == current.version, "manifest and pointer name different versions")
         self.expect((current.folder / "adapter_model.safetensors").is_file(), "the adapter is not there")
         self._check_memory(manifest)
-        names = [path.name for path in store.location(ID).rglob("*")]
-        left = [name for name in names if ".staging" in name or ".tmp." in name or name == ".lock"]
+        root = store.location(ID)
+        left = [path.name for path in root.rglob("*") if ".staging" in path.name or ".tmp." in path.name]
+        left += [".lock"] * (root / ".lock").exists()
         self.expect(not left, f"left over: {left}")
 
     def _check_runs(self, manifest: Manifest) -> None:
@@ -179,21 +184,21 @@ class Soak:
             self.expect(told.get(run.run_id, "failed") == wanted, f"run {run.run_id}: {run.status}, {told}")
 
     def _check_memory(self, manifest: Manifest) -> None:
-        """Whatever was ever trained is in the document, remembered, or was only edited."""
-        document = self.document
-        corpus = read_corpus(
-            document, sources=self.workspace.sources, store=self.workspace.store, emit=ignore
-        )
-        self.expect(set(manifest.content_hashes) == set(corpus.section_ids), "the manifest knows other sections")
-        lost = set(corpus.section_ids) - {said.section_id for said in self._remembered(corpus.section_ids)}
-        self.expect(not lost, f"sections of the document are not remembered: {lost}")
-        self.ever |= set(corpus.section_ids)
-        gone = self.ever - set(corpus.section_ids)
-        remembered = self._remembered(sorted(gone))
-        self.expect(recalled_rows(remembered, corpus.rows) != () or not self._is_missed(corpus), "nothing is recalled")
+        """What is in the document is remembered, and so is what left it, unless the document says it otherwise now."""
+        corpus = read_corpus(self.document, sources=self.workspace.sources, store=self.workspace.store, emit=ignore)
+        here = set(corpus.section_ids)
+        self.expect(set(manifest.content_hashes) == here, "the manifest knows other sections")
+        self.ever |= {said.section_id: said for said in self.workspace.replay.read(ID, sorted(here))}
+        self.expect(here <= set(self.ever), f"sections of the document are not remembered: {here - set(self.ever)}")
+        gone = {name: said for name, said in self.ever.items() if name not in here}
+        kept = {said.section_id for said in self.workspace.replay.read(ID, sorted(gone))}
+        for name in set(gone) - kept:
+            self.expect(name in self.let_go or self._is_superseded(gone[name], corpus), f"{name} is lost")
+            self.let_go.add(name)
 
-    def _remembered(self, ids: Sequence[str]) -> tuple[Snapshot, ...]:
-        return self.workspace.replay.read(ID, ids)
+    @staticmethod
+    def _is_superseded(said: Snapshot, corpus: Corpus) -> bool:
+        return bool(superseded([said], corpus.rows))
 
     def parts(self) -> dict[str, int]:
         """Give bytes on disk by part of the store."""

@@ -99,7 +99,7 @@ def test_a_killed_run_leaves_the_old_version_and_says_how_to_go_on(
         wait_until(lambda: steps_logged(home, 2) >= 3, process)
 
         with pytest.raises(StoreError) as caught:  # while the other one is at work
-            workspace.train(small)
+            workspace.train(small, mode="fresh")
         assert caught.value.code == "store.locked"
         assert str(process.pid) in f"{caught.value} {caught.value.hint}"
         assert greedy(workspace, small) == answer
@@ -201,7 +201,7 @@ class TestPoison:
                 raise error
 
         with pytest.raises(KeyError) as caught:
-            trained.train(document_on(base_folder), on_event=observe)
+            trained.train(document_on(base_folder), mode="fresh", on_event=observe)
         assert caught.value is error
         self.still_answers(trained, base_folder, answer)
 
@@ -216,7 +216,7 @@ class TestPoison:
         with monkeypatch.context() as patched:
             patched.setattr(torch.nn.utils, "clip_grad_norm_", too_large)
             with pytest.raises(HardwareError) as caught:
-                trained.train(document_on(base_folder))
+                trained.train(document_on(base_folder), mode="fresh")
         assert caught.value.code == "hardware.out-of-memory"
         self.still_answers(trained, base_folder, answer)
 
@@ -234,14 +234,14 @@ class TestDisks:
                     (disk / "ballast").write_bytes(bytes(max(0, free - 8 * 4096)))
 
             with pytest.raises(DiskError) as caught:
-                workspace.train(document, on_event=fill)
+                workspace.train(document, mode="fresh", on_event=fill)
             assert caught.value.code == "disk.full"
             assert the_rest(disk / "home") == before
             assert greedy(workspace, document) == answer
             assert not list((disk / "home").rglob(".lock"))
 
             (disk / "ballast").unlink()
-            assert workspace.train(document).adapter_version == 2
+            assert workspace.train(document, mode="fresh").adapter_version == 2
 
     def test_a_disk_with_too_little_room_from_the_start(self, base_folder: Path, tmp_path: Path) -> None:
         with small_disk(tmp_path / "disk", "8m") as disk:
@@ -257,7 +257,7 @@ class TestDisks:
             answer, before = greedy(workspace, document), tree(disk)
             subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
             with pytest.raises(DiskError) as caught:
-                workspace.train(document)
+                workspace.train(document, mode="fresh")
             assert caught.value.code == "disk.read-only"
             assert "--home" in str(caught.value.hint)
             assert Workspace(disk / "home", environ={}).exam(document).probes == 16
@@ -284,7 +284,7 @@ def test_an_answer_left_half_read_does_not_block_training(base_folder: Path, tmp
     first = workspace.train(document)
     pieces = workspace.prompt(document, "Who?", temperature=0, max_tokens=64)
     next(pieces)
-    again = workspace.train(document)
+    again = workspace.train(document, mode="fresh")
     assert adapter_files(again) == adapter_files(first)
 
 

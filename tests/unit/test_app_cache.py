@@ -20,6 +20,8 @@ from dlm.domain.events import Tokenized, ignore
 from dlm.domain.manifest import Manifest
 from dlm.domain.metrics import RunMetrics, TokenizationMetrics
 from dlm.testing.clocks import A_MOMENT, FixedClock
+from dlm.testing.replays import MemoryReplay
+from dlm.testing.sources import MemorySources
 from dlm.testing.token_cache_contract import PLENTY, key_of, row_of
 from dlm.wiring import Workspace
 from run_cases import ID, Scene, a_document, a_text
@@ -133,7 +135,15 @@ class TestTheCache:
         self.fill()
         with self.store.writer(ID) as writer:
             writer.save_manifest(Manifest.new(ID, "smollm2-135m", None, None, A_MOMENT))
-        report = show(self.path, store=self.store, token_cache=self.cache, metrics=Metrics())  # type: ignore[arg-type]
+        metrics: Any = Metrics()
+        report = show(
+            self.path,
+            store=self.store,
+            sources=MemorySources({"notes": {}}),
+            replay=MemoryReplay,
+            token_cache=self.cache,
+            metrics=metrics,
+        )
         assert set(report.to_json()["training_cache"]) == {
             "path",
             "entry_count",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +125,14 @@ def show(
     *,
     store: StorePort,
     sources: SourcesPort,
-    replay: ReplayPort,
+    replay: Callable[[], ReplayPort],
     token_cache: TokenCachePort,
     metrics: MetricsPort,
 ) -> ShowReport:
     """Read a document, the files it names, and its store.
+
+    Args:
+        replay: gives the port when it is needed: for a document without a store nothing heavy is loaded.
 
     Raises:
         DocumentError: the document cannot be read.
@@ -154,7 +157,7 @@ def show(
         has_checkpoint=store.checkpoint(dlm_id) is not None,
         orphaned=_is_orphaned(manifest),
         files=files,
-        memory=replay.size(dlm_id, current=files.known_names) if manifest else None,
+        memory=replay().size(dlm_id, current=files.known_names) if manifest else None,
         cache=cache_facts(dlm_id, store, token_cache, metrics) if manifest else None,
     )
 

@@ -51,6 +51,7 @@ from dlm.domain.recipe import recipe_json
 from dlm.domain.report import RunReport
 from dlm.domain.training import TrainingJob, TrainingOutcome
 from dlm.ports.metrics import ObservedRun
+from dlm.ports.registry import RegistryPort
 from dlm.ports.store import AdapterRef, StagedVersion, StoreWriter
 
 __all__ = ["PlannedRun", "TrainMode", "TrainOptions", "TrainPorts", "plan_run", "train"]
@@ -91,13 +92,21 @@ def train(
             return _Run(corpus, options, planned, ports, writer, emit).go(stop)
 
 
-def _learned_sha256(corpus: Corpus, options: TrainOptions) -> str:
-    spec = BASES.get(corpus.document.base_model)
+def _learned_sha256(corpus: Corpus, options: TrainOptions, registry: RegistryPort) -> str:
+    """Digest everything that decides what a training gives."""
     return corpus.digest(
-        base_revision=spec.revision if spec else None,
+        base=_base_identity(corpus.document.base_model, registry),
         seed=effective_seed(corpus.document, options),
         max_steps=options.max_steps,
     )
+
+
+def _base_identity(name: str, registry: RegistryPort) -> str | None:
+    """Give what tells one state of a base from another: its pinned revision; of a local folder, which has none, the
+    digest of its files. A base from the Hub stays at the revision that the document was first trained on."""
+    if name in BASES:
+        return BASES[name].revision
+    return registry.fetch(registry.describe(name)).sha256 if name.startswith("path:") else None
 
 
 def _why_unchanged(corpus: Corpus, manifest: Manifest | None, options: TrainOptions, ports: TrainPorts) -> str | None:
@@ -105,7 +114,7 @@ def _why_unchanged(corpus: Corpus, manifest: Manifest | None, options: TrainOpti
     last = manifest.last_committed if manifest else None
     if options.mode != "auto" or options.lock_mode != "default" or last is None:
         return None
-    if last.learned_sha256 != _learned_sha256(corpus, options):
+    if last.learned_sha256 != _learned_sha256(corpus, options, ports.registry):
         return None
     if ports.store.current(corpus.document.dlm_id) is None:
         return None
@@ -291,7 +300,7 @@ class _Run:
             final_val_loss=report.final_val_loss,
             exam=report.exam.to_json() if report.exam else None,
             weight_distribution=self.corpus.scan.weight_distribution,
-            learned_sha256=_learned_sha256(self.corpus, self.options),
+            learned_sha256=_learned_sha256(self.corpus, self.options, self.ports.registry),
         )
         self.emit(
             self.record.ending(

@@ -43,7 +43,7 @@ def recalled_rows(snapshots: Iterable[Snapshot], current: Sequence[Row]) -> tupl
     present = _Present()
     present.add(current)
     found: list[Row] = []
-    for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.last_seen_at, reverse=True):
+    for snapshot in sorted(snapshots, key=_last_run, reverse=True):
         valid = list(present.valid(list(_rows_of(snapshot))))
         present.add(valid)
         found += valid
@@ -99,6 +99,11 @@ class _Present:
         return any(
             len(words & other) >= SAME_MATTER * len(words | other) for lead in leads[: max(0, needed)] for other in lead
         )
+
+
+def _last_run(snapshot: Snapshot) -> int:
+    """Give the last run whose document held the section; unlike a clock, run ids never go back."""
+    return max(snapshot.runs_seen, default=0)
 
 
 def _rows_of(snapshot: Snapshot) -> Iterator[Row]:

@@ -1,21 +1,15 @@
-"""The composition root: the one module that knows both the use cases and the concrete adapters.
-
-Every port can be replaced through :class:`Workspace`'s arguments; nothing is global, and nothing heavy is imported
-before the call that needs it.
-"""
+"""What a person can do with dlm: each method is one use case on the workspace's parts."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlm.domain.events import Emit, ignore
-from dlm.domain.home import resolve_home
+from dlm.wiring.parts import Parts, says_yes
+from dlm.wiring.plugins import plugins
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -38,31 +32,14 @@ if TYPE_CHECKING:
     from dlm.domain.metrics import RunPhase
     from dlm.domain.report import RunReport
     from dlm.domain.templates import TemplateMeta
-    from dlm.ports.clock import Clock
-    from dlm.ports.gallery import GalleryPort
-    from dlm.ports.generator import GeneratorPort
-    from dlm.ports.hardware import HardwareProbe
-    from dlm.ports.metrics import MetricsPort, RunSink
-    from dlm.ports.registry import RegistryPort
-    from dlm.ports.replay import ReplayPort
-    from dlm.ports.sources import SourcesPort
-    from dlm.ports.store import StorePort
-    from dlm.ports.token_cache import CacheSize, TokenCachePort
-    from dlm.ports.trainer import TrainerPort
-
-PLUGIN_GROUPS = ("dlm.trainers", "dlm.exporters", "dlm.registries", "dlm.shares", "dlm.judges", "dlm.teachers")
-"""Entry points through which other packages add adapters."""
+    from dlm.ports.token_cache import CacheSize
 
 _FORCE = "DLM_FORCE_PLAN"
 _SKIP_PROBES = "DLM_SKIP_EXPORT_PROBES"
 _NO_CACHE = "DLM_DISABLE_TOKENIZED_CACHE"
-_GALLERY_URL = "DLM_GALLERY_URL"
-_TENSORBOARD = "DLM_TENSORBOARD"
-_WANDB = "DLM_WANDB_PROJECT"
-_YES = ("1", "true", "yes")
 
 
-class Workspace:
+class Workspace(Parts):
     """dlm on one home folder. Threads may share one; trainings of different documents do not wait for each other's
     stores, only for the loaded base.
 
@@ -73,187 +50,12 @@ class Workspace:
         environ: where settings are read from; the process environment when None.
     """
 
-    def __init__(
-        self,
-        home: str | Path | None = None,
-        *,
-        store: StorePort | None = None,
-        registry: RegistryPort | None = None,
-        hardware: HardwareProbe | None = None,
-        trainer: TrainerPort | None = None,
-        generator: GeneratorPort | None = None,
-        gallery: GalleryPort | None = None,
-        sources: SourcesPort | None = None,
-        replay: ReplayPort | None = None,
-        token_cache: TokenCachePort | None = None,
-        metrics: MetricsPort | None = None,
-        clock: Clock | None = None,
-        environ: Mapping[str, str] | None = None,
-    ) -> None:
-        self._environ = os.environ if environ is None else environ
-        self.home = resolve_home(home, self._environ)
-        self._store = store
-        self._registry = registry
-        self._hardware = hardware
-        self._trainer = trainer
-        self._generator = generator
-        self._gallery = gallery
-        self._sources = sources
-        self._replay = replay
-        self._token_cache = token_cache
-        self._metrics = metrics
-        self._clock = clock
-
-    @property
-    def _skips_export_probes(self) -> bool:
-        return self._environ.get(_SKIP_PROBES, "").lower() in _YES
-
     def __repr__(self) -> str:
         return f"Workspace(home={str(self.home)!r})"
 
-    # Ports: the given one, or the real adapter, made at first use.
-
-    @cached_property
-    def clock(self) -> Clock:
-        """Time and ids."""
-        if self._clock is not None:
-            return self._clock
-        from dlm.adapters.system_clock import SystemClock
-
-        return SystemClock()
-
-    @cached_property
-    def store(self) -> StorePort:
-        """Where adapters are kept."""
-        if self._store is not None:
-            return self._store
-        from dlm.adapters.filesystem import FileStore
-
-        return FileStore(self.home, self.clock)
-
-    @cached_property
-    def hardware(self) -> HardwareProbe:
-        """The machine."""
-        if self._hardware is not None:
-            return self._hardware
-        from dlm.adapters.hardware import TorchHardwareProbe
-
-        return TorchHardwareProbe()
-
-    @cached_property
-    def registry(self) -> RegistryPort:
-        """Base models, looked for in the order folder, installed package, local Hub cache, Hub."""
-        if self._registry is not None:
-            return self._registry
-        from dlm.adapters.folder_base import FolderBaseSource
-        from dlm.adapters.hub import HubCacheSource, HubDownloadSource, HubModelLookup
-        from dlm.adapters.registry import ChainRegistry
-        from dlm.adapters.weight_package import WeightPackageSource
-
-        sources = (
-            FolderBaseSource(),
-            WeightPackageSource(home=self.home),
-            HubCacheSource(self._environ),
-            HubDownloadSource(self._environ),
-        )
-        return ChainRegistry(sources=sources, hub=HubModelLookup(self.home, self._environ), home=self.home)
-
-    @cached_property
-    def gallery(self) -> GalleryPort:
-        """Templates."""
-        if self._gallery is not None:
-            return self._gallery
-        from dlm import __version__
-        from dlm.adapters.gallery.gallery import Gallery
-        from dlm.adapters.http.client import HttpxClient
-        from dlm.adapters.minisign.verifier import NaclVerifier
-
-        return Gallery(
-            home=self.home,
-            http=HttpxClient(),
-            verifier=NaclVerifier(),
-            clock=self.clock,
-            dlm_version=__version__,
-            url=self._environ.get(_GALLERY_URL) or None,
-        )
-
-    @cached_property
-    def sources(self) -> SourcesPort:
-        """Files that documents name."""
-        if self._sources is not None:
-            return self._sources
-        from dlm.adapters.sources import FileSources
-
-        return FileSources()
-
-    @cached_property
-    def replay(self) -> ReplayPort:
-        """Sections that documents once had."""
-        if self._replay is not None:
-            return self._replay
-        from dlm.adapters.replay import FileReplay
-
-        return FileReplay(self.store.location)
-
-    @cached_property
-    def token_cache(self) -> TokenCachePort:
-        """Rows as token ids, kept between trainings in each document's store."""
-        if self._token_cache is not None:
-            return self._token_cache
-        from dlm.adapters.token_cache import FileTokenCache
-
-        return FileTokenCache(self.store.location, self.clock)
-
-    @cached_property
-    def run_metrics(self) -> MetricsPort:
-        """What runs told."""
-        if self._metrics is not None:
-            return self._metrics
-        from dlm.adapters.sqlite import SqliteMetrics
-
-        return SqliteMetrics(self.store.location, self.clock)
-
-    @cached_property
-    def sinks(self) -> tuple[RunSink, ...]:
-        """Where the events of a run are kept: the metrics database, then what the environment asks for."""
-        sinks: list[RunSink] = [self.run_metrics]
-        if self._environ.get(_TENSORBOARD, "").lower() in _YES:
-            from dlm.adapters.tensorboard import TensorBoardSink
-
-            sinks.append(TensorBoardSink(self.clock))
-        if project := self._environ.get(_WANDB, "").strip():
-            from dlm.adapters.wandb import WandbSink
-
-            sinks.append(WandbSink(project))
-        return tuple(sinks)
-
     @property
-    def _bases(self) -> Any:
-        from dlm.adapters.torch.bases import TorchBases
-
-        # setdefault is one step: threads that come at once share the same bases, so none is loaded twice.
-        return self.__dict__.setdefault("_torch_bases", TorchBases())
-
-    @cached_property
-    def trainer(self) -> TrainerPort:
-        """Fits adapters."""
-        if self._trainer is not None:
-            return self._trainer
-        from dlm.adapters.torch.anchors import AnchorCache
-        from dlm.adapters.torch.trainer import TorchTrainer
-
-        return TorchTrainer(self._bases, AnchorCache(self.home / "cache" / "anchors"))
-
-    @cached_property
-    def generator(self) -> GeneratorPort:
-        """Answers questions."""
-        if self._generator is not None:
-            return self._generator
-        from dlm.adapters.torch.generator import TorchGenerator
-
-        return TorchGenerator(self._bases)
-
-    # What a person can do.
+    def _skips_export_probes(self) -> bool:
+        return says_yes(self.environ.get(_SKIP_PROBES))
 
     def init(
         self,
@@ -359,9 +161,9 @@ class Workspace:
             lock_mode=lock_mode,
             skip_export_probes=skip_export_probes or self._skips_export_probes,
             break_lock=break_lock,
-            use_cache=use_cache and self._environ.get(_NO_CACHE) != "1",
+            use_cache=use_cache and self.environ.get(_NO_CACHE) != "1",
             strict_metrics=strict_metrics,
-            force_plan=self._environ.get(_FORCE) == "1",
+            force_plan=self.environ.get(_FORCE) == "1",
         )
         ports = TrainPorts(
             store=self.store,
@@ -456,7 +258,7 @@ class Workspace:
             Path(path),
             store=self.store,
             sources=self.sources,
-            replay=self.replay,
+            replay=lambda: self.replay,
             token_cache=self.token_cache,
             metrics=self.run_metrics,
         )
@@ -509,7 +311,7 @@ class Workspace:
         return doctor(
             hardware=self.hardware,
             versions=installed_versions(),
-            environ=self._environ,
+            environ=self.environ,
             plugins=plugins(),
         )
 
@@ -548,8 +350,3 @@ class Workspace:
         from dlm.app.templates import refresh_templates
 
         return refresh_templates(gallery=self.gallery, accept_unsigned=accept_unsigned, emit=on_event)
-
-
-def plugins() -> tuple[tuple[str, str], ...]:
-    """Give (group, name) of every adapter other packages offer."""
-    return tuple((group, entry.name) for group in PLUGIN_GROUPS for entry in entry_points(group=group))
