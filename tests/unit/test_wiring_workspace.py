@@ -115,7 +115,7 @@ class TestOptions:
         with pytest.raises(HardwareError) as caught:
             workspace.train(a_document())
         assert "DLM_FORCE_PLAN=1" in str(caught.value.hint)
-        workspace._environ = {"DLM_FORCE_PLAN": "1"}
+        workspace.environ = {"DLM_FORCE_PLAN": "1"}
         assert workspace.train(a_document()).status == "completed"
 
     def test_break_lock_reaches_the_store(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
