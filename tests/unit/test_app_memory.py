@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from dlm.domain.document import Document
-from dlm.domain.errors import DiskError, LockDriftError, SourceError
-from dlm.domain.events import DeltaFound, ExamFinished, Note, RetentionMeasured, RunFinished
+from dlm.domain.errors import DiskError, Interrupted, LockDriftError, SourceError
+from dlm.domain.events import DeltaFound, ExamFinished, Note, RetentionMeasured, RunFinished, StepDone
 from dlm.domain.recall import HELD_BACK_FROM
 from dlm.domain.sections import section_id
 from dlm.domain.sources import DirectiveCounts, SourceFile, SourceScan, source_content
@@ -159,6 +159,17 @@ class TestWhatWasRemoved:
         measured = {row.section_id for row in job.retention_rows}
         assert len(measured) == 1
         assert not measured & {row.section_id for row in job.train_rows}
+
+    def test_a_resumed_run_reads_what_it_read_before(self, scene: Scene) -> None:
+        many = "\n".join(INN.replace("inn", f"inn number {number}") for number in range(60))
+        scene.train(a_document(BODY + many))
+        with pytest.raises(Interrupted):
+            scene.train(a_document(BODY), stop=lambda: len(scene.of(StepDone)) >= 1)
+        scene.clock.advance(30 * 86_400)
+        scene.train(a_document(BODY), mode="resume")
+        first, second = scene.trainer.jobs[-2:]
+        assert first.train_rows == second.train_rows
+        assert 2 < sum(row.is_replay for row in first.train_rows) < 60
 
     def test_what_the_trainer_measured_reaches_report_log_and_summary(self, scene: Scene) -> None:
         class Measuring(FakeTrainer):

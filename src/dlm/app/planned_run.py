@@ -177,13 +177,7 @@ def _recalled(
     if manifest is None:
         return Recalled()
     return recall(
-        corpus,
-        ports.replay,
-        n_new=len(delta.new),
-        seed=effective_seed(corpus.document, options),
-        version=manifest.adapter_version,
-        now=ports.clock.now(),
-        emit=emit,
+        corpus, ports.replay, manifest, n_new=len(delta.new), seed=effective_seed(corpus.document, options), emit=emit
     )
 
 

@@ -10,6 +10,7 @@ import attrs
 from dlm.domain.corpus import Corpus
 from dlm.domain.errors import DlmError, SourceError
 from dlm.domain.events import Emit, Note
+from dlm.domain.manifest import Manifest
 from dlm.domain.recall import HELD_BACK_FROM, recalled_rows, superseded
 from dlm.domain.replay import DEFAULT_MAX_BYTES, DEFAULT_MAX_SECTIONS, Snapshot, replay_count, snapshots
 from dlm.domain.rows import Row
@@ -28,23 +29,28 @@ class Recalled:
     measured: tuple[Row, ...] = ()
 
 
-def recall(
-    corpus: Corpus, replay: ReplayPort, *, n_new: int, seed: int, version: int, now: datetime, emit: Emit
-) -> Recalled:
+def recall(corpus: Corpus, replay: ReplayPort, manifest: Manifest, *, n_new: int, seed: int, emit: Emit) -> Recalled:
     """Draw from the sections that left the document.
+
+    The draw follows from the seed and the last run that committed, not from the clock: a run that is resumed reads what
+    it read before.
 
     Args:
         n_new: sections that are new in this run; much new text wants much of the old beside it.
-        version: of the adapter before this run, so that each run draws anew and a repeated one the same.
     """
-    dlm_id, current = corpus.document.dlm_id, corpus.known_names
-    removed = replay.size(dlm_id, current=current).removed
-    if not removed:
-        _tell_problems(replay, dlm_id, emit)
+    dlm_id, current, last = corpus.document.dlm_id, corpus.known_names, manifest.last_committed
+    if last is None:
         return Recalled()
     measured = replay.slice(dlm_id, current=current, seed=seed)
-    held = [snapshot.section_id for snapshot in measured] if removed >= HELD_BACK_FROM else []
-    drawn = replay.sample(dlm_id, current=current, held=held, count=replay_count(n_new), seed=seed + version, now=now)
+    removed = replay.size(dlm_id, current=current).removed
+    drawn = replay.sample(
+        dlm_id,
+        current=current,
+        held=[snapshot.section_id for snapshot in measured] if removed >= HELD_BACK_FROM else [],
+        count=replay_count(n_new),
+        seed=seed + last.adapter_version,
+        now=last.ended_at or last.started_at,
+    )
     _tell_problems(replay, dlm_id, emit)
     return Recalled(rows=recalled_rows(drawn, corpus.rows), measured=recalled_rows(measured, corpus.rows))
 
