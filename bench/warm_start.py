@@ -192,7 +192,8 @@ class Bench:
             target_modules=because("auto"), sequence_len=because(SEQUENCE_LEN), learning_rate=because(2e-4),
             num_epochs=because(1), optimizer=because("adamw_torch"), lr_scheduler=because("cosine"),
             warmup_ratio=because(0.0), stop_loss=because(None), batch_rows=because(BATCH_ROWS),
-            rewording=because(0.0), prose_every=because(1), anchor_weight=because(0.0), anchor_rows=because(0),
+            rewording=because(0.0), prose_every=because(1), replay_every=because(1),
+            anchor_weight=because(0.0), anchor_rows=because(0),
             anchor_bank=because(0), seed=42,
         )  # fmt: skip
         return TrainingJob(
