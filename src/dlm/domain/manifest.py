@@ -66,7 +66,7 @@ class TrainingRun:
         final_train_loss, final_val_loss: nats per supervised token; None when unknown.
         summary_path: run summary, relative to the store.
         adapter_name: None for a document's only adapter.
-        exam: the exam's result as a JSON object; None when there was none.
+        exam: the exam's result as a JSON object; None when there was none, or when a later run has one.
         learned_sha256: of everything that decides what the run gives; None for runs that committed nothing.
     """
 
@@ -202,7 +202,9 @@ class Manifest:
         if row is None or row.status != "running":
             raise ValueError(f"run {run_id} is not running")
         ended = attrs.evolve(row, status=status, ended_at=ended_at, **results)
-        runs = tuple(ended if run is row else run for run in self.training_runs)
+        # One exam is enough here, and months of them would make every reading slow; each run's summary keeps its own.
+        older = [attrs.evolve(run, exam=None) if ended.exam else run for run in self.training_runs]
+        runs = tuple(ended if run.run_id == run_id else run for run in older)
         return attrs.evolve(self, training_runs=runs, updated_at=ended_at)
 
     def close_abandoned(self, *, ended_at: datetime) -> tuple[Manifest, tuple[int, ...]]:

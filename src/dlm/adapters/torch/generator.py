@@ -10,6 +10,7 @@ from typing import Any
 from dlm.adapters.torch.bases import LoadSpec, TorchBases
 from dlm.adapters.torch.batches import IGNORED, Batch, micro_batches
 from dlm.adapters.torch.chat import ChatTokenizer, Encoded
+from dlm.adapters.torch.cpu_pace import give_back_holes
 from dlm.adapters.torch.decoding import GREEDY_BATCH, greedy_continuations, sampled_tokens
 from dlm.adapters.torch.foreign import translated
 from dlm.adapters.torch.lora import load_adapter
@@ -50,6 +51,7 @@ class TorchGenerator:
                 yield TorchModel(adapted, chat)
             finally:
                 adapted.unload()
+                give_back_holes(plan.device)
 
 
 class TorchModel:
