@@ -162,7 +162,7 @@ def _tell(files: int, first: dict[str, Any], again: dict[str, Any], nothing: flo
         mine, other = figures["ours"]["first_s"], figures["peer"]["first_s"]
         print(f"{name:<8} dlm {mine:7.1f} s   TRL and datasets {other:7.1f} s   ratio {other / mine:.2f}")
     print(f"tokens   first {first['ours']['tokenise_s']:.1f} s, again {again['ours']['tokenise_s']:.2f} s")
-    print(f"share of a whole training before its first step: {share:.2%} (goal below {GOAL_SHARE:.0%})")
+    print(f"share of a whole training before its first step: {share:.3%} (goal below {GOAL_SHARE:.0%})")
     print(f"nothing changed: {nothing:.2f} s (goal below {GOAL_NOTHING_S:.0f} s)")
     return 1 if nothing > GOAL_NOTHING_S or share > GOAL_SHARE else 0
 

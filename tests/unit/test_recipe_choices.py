@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from dlm.domain.choice import Choice
 from dlm.domain.errors import ConfigError
-from dlm.domain.recipe import MAX_PASSES, MIN_PASSES, SET, Material, choose_recipe, held_out_fraction, recipe_json
+from dlm.domain.recipe import (
+    MAX_PASSES,
+    MIN_PASSES,
+    PROSE_PASSES,
+    SET,
+    Material,
+    choose_recipe,
+    held_out_fraction,
+    recipe_json,
+)
 from dlm.domain.training import Recipe
 from dlm.testing.registries import tiny_base
 from run_cases import a_document
@@ -119,6 +128,12 @@ class TestPasses:
     def test_set_epochs_are_all_trained(self) -> None:
         assert recipe().stop_loss.value is not None
         assert recipe("num_epochs: 3").stop_loss.value is None
+
+    @given(st.integers(min_value=1, max_value=1_000_000))
+    def test_a_code_base_is_read_a_few_times_only(self, files: int) -> None:
+        chosen = recipe(material=Material(n_prose=files, n_instruction=0)).num_epochs.value
+        assert PROSE_PASSES <= chosen <= MAX_PASSES
+        assert chosen == PROSE_PASSES or files < 5_000
 
     def test_sentences_count_as_questions_do(self) -> None:
         pairs, both = (recipe(material=Material(n_prose=1, n_instruction=10, n_statements=count)) for count in (0, 500))

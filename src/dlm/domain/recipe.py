@@ -24,6 +24,9 @@ MAX_PASSES, MIN_PASSES = 30, 8
 """Passes over a short and over a very long document. Each pass asks in other words. Thirty end within a minute on
 a laptop; more teach more (``docs/log.md``). Where there are thousands of rows, one supports the other."""
 
+PROSE_PASSES = 3
+"""Passes over a large corpus in which there is nothing to ask for, such as a code base; the usual number for reading."""
+
 FULL_PASSES_ROWS = 48
 """Rows up to which a document gets all passes; above, their number falls with the square root of the rows."""
 
@@ -145,9 +148,11 @@ def _batch_rows(frontmatter: Frontmatter) -> Choice[int]:
 
 
 def _passes(material: Material) -> tuple[int, str]:
-    rows = max(1, material.n_asked)
-    wanted = MAX_PASSES * min(1.0, math.sqrt(FULL_PASSES_ROWS / rows))
-    return max(MIN_PASSES, round(wanted)), f"{rows} questions; short documents need many passes, long ones fewer"
+    rows = max(1, material.n_asked or material.n_rows)
+    wanted = round(MAX_PASSES * min(1.0, math.sqrt(FULL_PASSES_ROWS / rows)))
+    if not material.n_asked:
+        return max(PROSE_PASSES, wanted), f"{rows} texts to read; a large corpus needs few passes"
+    return max(MIN_PASSES, wanted), f"{rows} questions; short documents need many passes, long ones fewer"
 
 
 def _stop_loss(knob: _Knobs) -> Choice[float | None]:
