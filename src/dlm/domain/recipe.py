@@ -25,7 +25,7 @@ MAX_PASSES, MIN_PASSES = 30, 8
 a laptop; more teach more (``docs/log.md``). Where there are thousands of rows, one supports the other."""
 
 PROSE_PASSES = 3
-"""Passes over a large corpus in which there is nothing to ask for, such as a code base; the usual number for reading."""
+"""Passes over a large corpus in which there is nothing to ask for, such as a code base; usual for plain reading."""
 
 FULL_PASSES_ROWS = 48
 """Rows up to which a document gets all passes; above, their number falls with the square root of the rows."""
