@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlm.domain.document import Document
-from dlm.domain.lessons import is_read
+from dlm.domain.lessons import is_read, turns_in_pass
 from dlm.domain.recall import recalled_rows
 from dlm.domain.recipe import FEWEST_READINGS, replay_every
 from dlm.domain.replay import Snapshot
@@ -127,3 +128,17 @@ def test_recalled_rows_stay_behind_the_document_and_come_often_enough(n: int, cu
         assert read >= min(FEWEST_READINGS, passes) - 1
     if every < max(1, passes // FEWEST_READINGS):
         assert n / every <= 0.5 * max(1, current)
+
+
+def test_when_a_section_was_last_seen_does_not_change_what_is_read_when() -> None:
+    (section,) = remembered(PAIRS)
+    later = attrs.evolve(section, last_seen_at=SEEN + timedelta(days=400), runs_seen=(9,))
+    first, second = (recalled_rows([said], ()) for said in (section, later))
+    assert [row.origin for row in first] == [row.origin for row in second] == [section.section_id] * 2
+    for number in range(12):
+        for one, other in zip(first, second, strict=True):
+            assert is_read(one, number, prose_every=6, replay_every=3) == is_read(
+                other, number, prose_every=6, replay_every=3
+            )
+            turns = [turns_in_pass(row, number, rewording=0.75, seed=1) for row in (one, other)]
+            assert turns[0] == turns[1]

@@ -59,7 +59,7 @@ def turns_in_pass(row: Row, number: int, *, rewording: float, seed: int) -> tupl
         number: of the pass, from 0. In the first pass a pair is read in its own words.
         rewording: share of the later passes in which a pair is asked in other words, 0 to 1.
     """
-    draw = random.Random(f"{seed}:{number}:{row.section_id}:{row.sub}")
+    draw = random.Random(f"{seed}:{number}:{row.origin}:{row.sub}")
     if row.statement is not None:
         return (Turn("user", question_about(row.statement, draw)), row.turns[-1])
     if number == 0 or draw.random() >= rewording:
@@ -82,4 +82,4 @@ def is_read(row: Row, number: int, *, prose_every: int, replay_every: int = 1) -
 
 
 def _turn(row: Row) -> int:
-    return zlib.crc32(f"{row.section_id}:{row.sub}".encode())
+    return zlib.crc32(f"{row.origin}:{row.sub}".encode())

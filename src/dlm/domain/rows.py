@@ -79,6 +79,11 @@ class Row:
         return self.section_id.startswith(REPLAY)
 
     @property
+    def origin(self) -> str:
+        """Id of the section the row comes from, whether it is still in the document or not."""
+        return self.section_id.removeprefix(REPLAY).partition(":")[0]
+
+    @property
     def question(self) -> str:
         """The user's words of an instruction row."""
         return self.turns[0].content

@@ -41,17 +41,11 @@ class Keys:
         """Give the key of a row; ``text`` is what a prose row reads. sha256 in hex."""
         turns = (part for turn in row.turns for part in (turn.role, turn.content))
         digest = self._start.copy()
-        for part in (row.kind, _section(row), str(row.sub), text, *turns):
+        for part in (row.kind, row.origin, str(row.sub), text, *turns):
             data = part.encode("utf-8", "surrogatepass")
             digest.update(b"%d:" % len(data))
             digest.update(data)
         return digest.hexdigest()
-
-
-def _section(row: Row) -> str:
-    """Give the section a row comes from; when a remembered one was last seen does not matter."""
-    kind, _, rest = row.section_id.partition(":")
-    return rest.partition(":")[0] if kind == "replay" else row.section_id
 
 
 @attrs.define
