@@ -112,7 +112,12 @@ def test_a_tree_deeper_than_any_call_stack(tree: Path) -> None:
         bottom = bottom / "d"
         bottom.mkdir()
     (bottom / "a.md").write_text("deep")
-    assert paths(scan(tree)) == ["d/" * 1500 + "a.md"]
+    found = paths(scan(tree))
+    (bottom / "a.md").unlink()
+    while bottom != tree:  # or whoever clears the folder of this test run away calls itself 1,500 times
+        bottom.rmdir()
+        bottom = bottom.parent
+    assert found == ["d/" * 1500 + "a.md"]
 
 
 def test_a_giant_file_is_not_read(tree: Path) -> None:
