@@ -18,7 +18,6 @@ from dlm.app.planned_run import (
     TrainMode,
     TrainOptions,
     TrainPorts,
-    effective_seed,
     plan_run,
     require_something_to_resume,
 )
@@ -27,7 +26,7 @@ from dlm.app.recalling import remember
 from dlm.app.run_log import run_summary
 from dlm.app.run_record import RunRecord
 from dlm.app.tracing import determinism
-from dlm.domain.base_rows import BASES
+from dlm.app.unchanged import learned_sha256, why_unchanged
 from dlm.domain.corpus import Corpus
 from dlm.domain.document import Document
 from dlm.domain.errors import DlmError, Interrupted, TrainingError
@@ -51,7 +50,6 @@ from dlm.domain.recipe import recipe_json
 from dlm.domain.report import RunReport
 from dlm.domain.training import TrainingJob, TrainingOutcome
 from dlm.ports.metrics import ObservedRun
-from dlm.ports.registry import RegistryPort
 from dlm.ports.store import AdapterRef, StagedVersion, StoreWriter
 
 __all__ = ["PlannedRun", "TrainMode", "TrainOptions", "TrainPorts", "plan_run", "train"]
@@ -84,41 +82,12 @@ def train(
         if corpus.is_empty:
             return _nothing(document, "the document has no prose and no question with an answer yet")
         require_something_to_resume(document, options, ports.store)
-        unchanged = _why_unchanged(corpus, manifest, options, ports)
+        unchanged = why_unchanged(corpus, manifest, options, ports)
         if unchanged:
             return _nothing(document, unchanged)
         planned = plan_run(corpus, manifest, options, ports=ports, emit=emit)
         with ports.store.writer(document.dlm_id, wait_s=options.wait_s, break_stale=options.break_lock) as writer:
             return _Run(corpus, options, planned, ports, writer, emit).go(stop)
-
-
-def _learned_sha256(corpus: Corpus, options: TrainOptions, registry: RegistryPort) -> str:
-    """Digest everything that decides what a training gives."""
-    return corpus.digest(
-        base=_base_identity(corpus.document.base_model, registry),
-        seed=effective_seed(corpus.document, options),
-        max_steps=options.max_steps,
-    )
-
-
-def _base_identity(name: str, registry: RegistryPort) -> str | None:
-    """Give what tells one state of a base from another: its pinned revision; of a local folder, which has none, the
-    digest of its files. A base from the Hub stays at the revision that the document was first trained on."""
-    if name in BASES:
-        return BASES[name].revision
-    return registry.fetch(registry.describe(name)).sha256 if name.startswith("path:") else None
-
-
-def _why_unchanged(corpus: Corpus, manifest: Manifest | None, options: TrainOptions, ports: TrainPorts) -> str | None:
-    """Say why a training would give what is there already; None when it would not, or when it was asked for."""
-    last = manifest.last_committed if manifest else None
-    if options.mode != "auto" or options.lock_mode != "default" or last is None:
-        return None
-    if last.learned_sha256 != _learned_sha256(corpus, options, ports.registry):
-        return None
-    if ports.store.current(corpus.document.dlm_id) is None:
-        return None
-    return f"nothing has changed since run {last.run_id} made v{last.adapter_version:04d}"
 
 
 class _Run:
@@ -300,7 +269,7 @@ class _Run:
             final_val_loss=report.final_val_loss,
             exam=report.exam.to_json() if report.exam else None,
             weight_distribution=self.corpus.scan.weight_distribution,
-            learned_sha256=_learned_sha256(self.corpus, self.options, self.ports.registry),
+            learned_sha256=learned_sha256(self.corpus, self.options, self.ports.registry),
         )
         self.emit(
             self.record.ending(
