@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dlm.domain.corpus import Corpus
 from dlm.domain.document import Document
 from dlm.domain.events import Emit, Note
 from dlm.ports.sources import SourcesPort
 from dlm.ports.store import StorePort
+
+
+def scan_memory(store: StorePort, dlm_id: str) -> Path:
+    """Give where digests of a document's files are kept between scans."""
+    return store.home / "cache" / "sources" / dlm_id
 
 
 def read_corpus(document: Document, *, sources: SourcesPort, store: StorePort, emit: Emit) -> Corpus:
@@ -17,7 +24,7 @@ def read_corpus(document: Document, *, sources: SourcesPort, store: StorePort, e
     """
     if not document.frontmatter.training.sources:
         return Corpus(document=document)
-    scan = sources.scan(document, memory=store.home / "cache" / "sources" / document.dlm_id, emit=emit)
+    scan = sources.scan(document, memory=scan_memory(store, document.dlm_id), emit=emit)
     for message in scan.warnings:
         emit(Note(subject="sources", message=message, severity="warning"))
     return Corpus(document=document, scan=scan)

@@ -9,7 +9,7 @@ from pathlib import Path
 from dlm.app.base_access import open_base, trained_adapter
 from dlm.app.callers import shielded, unwrapped
 from dlm.app.corpus_of import read_corpus
-from dlm.app.recalling import Recalled, recall
+from dlm.app.recalling import recall
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.document import Document
 from dlm.domain.events import Emit, Progress, ignore
@@ -58,7 +58,7 @@ def exam(
     with unwrapped():
         corpus = read_corpus(document, sources=sources, store=store, emit=safe)
         seed = document.frontmatter.training.seed
-        recalled = recall(corpus, replay, manifest, n_new=0, seed=seed, emit=safe) if manifest else Recalled()
+        recalled = recall(corpus, replay, manifest, n_new=0, seed=seed, emit=safe)
         return examine(
             corpus.rows,
             document.frontmatter.system_prompt,

@@ -146,7 +146,8 @@ def plan_run(
         emit(Note(subject="train", message=message, severity="warning"))
     rows = [row for row in corpus.rows if row.kind in ("prose", "instruction")]
     delta = corpus.delta(manifest.content_hashes if manifest else ())
-    recalled = _recalled(corpus, delta, manifest, options, ports, emit)
+    seed = effective_seed(document, options)
+    recalled = recall(corpus, ports.replay, manifest, n_new=len(delta.new), seed=seed, emit=emit)
     statements = tuple(statement_rows(rows))
     material = _material(rows, len(statements), recalled)
     recipe = choose_recipe(document.frontmatter, material, access.spec, seed=options.seed)
@@ -168,16 +169,6 @@ def plan_run(
         recipe=recipe,
         plan=plan,
         adapter_params=adapter_params,
-    )
-
-
-def _recalled(
-    corpus: Corpus, delta: Delta, manifest: Manifest | None, options: TrainOptions, ports: TrainPorts, emit: Emit
-) -> Recalled:
-    if manifest is None:
-        return Recalled()
-    return recall(
-        corpus, ports.replay, manifest, n_new=len(delta.new), seed=effective_seed(corpus.document, options), emit=emit
     )
 
 

@@ -29,7 +29,9 @@ class Recalled:
     measured: tuple[Row, ...] = ()
 
 
-def recall(corpus: Corpus, replay: ReplayPort, manifest: Manifest, *, n_new: int, seed: int, emit: Emit) -> Recalled:
+def recall(
+    corpus: Corpus, replay: ReplayPort, manifest: Manifest | None, *, n_new: int, seed: int, emit: Emit
+) -> Recalled:
     """Draw from the sections that left the document.
 
     The draw follows from the seed and the last run that committed, not from the clock: a run that is resumed reads what
@@ -38,7 +40,8 @@ def recall(corpus: Corpus, replay: ReplayPort, manifest: Manifest, *, n_new: int
     Args:
         n_new: sections that are new in this run; much new text wants much of the old beside it.
     """
-    dlm_id, current, last = corpus.document.dlm_id, corpus.known_names, manifest.last_committed
+    dlm_id, current = corpus.document.dlm_id, corpus.known_names
+    last = manifest.last_committed if manifest else None
     if last is None:
         return Recalled()
     measured = replay.slice(dlm_id, current=current, seed=seed)

@@ -6,12 +6,13 @@ from typing import Any
 
 import attrs
 
+from dlm.app.corpus_of import scan_memory
 from dlm.domain.corpus import Corpus, Delta
 from dlm.domain.document import Document
 from dlm.domain.errors import DlmError
 from dlm.domain.manifest import Manifest
 from dlm.domain.settings import plain
-from dlm.domain.sources import DirectiveCounts, FoundConfig, SourceScan
+from dlm.domain.sources import DirectiveCounts, SourceScan
 from dlm.ports.sources import SourcesPort
 from dlm.ports.store import StorePort
 
@@ -45,7 +46,7 @@ class SourceFacts:
                 {**plain(directive), **_counts(counts)}
                 for directive, counts in zip(directives, self.scan.directives, strict=True)
             ],
-            "discovered_training_configs": [_config(config) for config in self.scan.configs],
+            "discovered_training_configs": [attrs.asdict(config) for config in self.scan.configs],
         }
 
     def lines(self) -> list[tuple[str, str]]:
@@ -62,9 +63,8 @@ class SourceFacts:
 
 def source_facts(document: Document, manifest: Manifest | None, sources: SourcesPort, store: StorePort) -> SourceFacts:
     """Look at the files; nothing is written. What is wrong with them is part of what is told."""
-    memory = store.home / "cache" / "sources" / document.dlm_id
     try:
-        scan = sources.scan(document, memory=memory, remember=False)
+        scan = sources.scan(document, memory=scan_memory(store, document.dlm_id), remember=False)
     except DlmError as exc:
         return SourceFacts(document=document, scan=None, problem=str(exc))
     is_trained = manifest is not None and manifest.last_committed is not None
@@ -75,10 +75,6 @@ def source_facts(document: Document, manifest: Manifest | None, sources: Sources
 def _counts(counts: DirectiveCounts) -> dict[str, int]:
     wanted = ("file_count", "total_bytes", "skipped_binary", "skipped_encoding", "skipped_over_size")
     return {name: getattr(counts, name) for name in wanted}
-
-
-def _config(config: FoundConfig) -> dict[str, Any]:
-    return attrs.asdict(config)
 
 
 def _summary(scan: SourceScan) -> str:

@@ -20,6 +20,7 @@ from dlm.domain.lessons import statement_rows
 from dlm.domain.replay import Snapshot
 from dlm.domain.rows import REPLAY, Row
 from dlm.domain.sections import Section
+from dlm.domain.sources import source_path
 from dlm.domain.text import FaultList
 
 HELD_BACK_FROM = 20
@@ -27,8 +28,6 @@ HELD_BACK_FROM = 20
 
 SAME_MATTER = 0.5
 """Share of the words of two sentences, taken together, that both hold, from which one is an edit of the other."""
-
-_SOURCE = "# source: "
 
 
 def recalled_rows(snapshots: Iterable[Snapshot], current: Sequence[Row]) -> tuple[Row, ...]:
@@ -112,7 +111,7 @@ def _rows_of(snapshot: Snapshot) -> Iterator[Row]:
         return
     name = f"{REPLAY}{snapshot.section_id}:{snapshot.last_seen_at:%Y-%m-%dT%H:%M:%SZ}"
     for row in section_rows(section):
-        yield attrs.evolve(row, section_id=name, line=0, source=_source_of(snapshot.content))
+        yield attrs.evolve(row, section_id=name, line=0, source=source_path(snapshot.content))
 
 
 def _section_of(snapshot: Snapshot) -> Section | None:
@@ -124,8 +123,3 @@ def _section_of(snapshot: Snapshot) -> Section | None:
     faults = FaultList()
     body = scan_body(f"\n::instruction::\n{snapshot.content}\n", 1, 1, faults)
     return body.sections[0] if len(body.sections) == 1 and not faults else None
-
-
-def _source_of(content: str) -> str | None:
-    first = content.partition("\n")[0]
-    return first.removeprefix(_SOURCE) if first.startswith(_SOURCE) else None

@@ -27,9 +27,12 @@ MAX_TEXT_BYTES = 512 * 2**20
 """Largest text file read, as for a document."""
 
 
+_SOURCE = "# source: "
+
+
 def source_content(path: str, text: str) -> str:
     """Give the content of the prose section that a text file becomes."""
-    return f"# source: {path}\n\n{text}"
+    return f"{_SOURCE}{path}\n\n{text}"
 
 
 def source_text(data: bytes) -> str:
@@ -39,6 +42,12 @@ def source_text(data: bytes) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     return with_line_feeds(data.decode().removeprefix("\ufeff"))
+
+
+def source_path(content: str) -> str | None:
+    """Give the path of the file that a section's content was made from; None for a section of a document."""
+    first = content.partition("\n")[0]
+    return first.removeprefix(_SOURCE) if first.startswith(_SOURCE) else None
 
 
 def source_section_id(path: str, text: str) -> str:
