@@ -11,6 +11,7 @@
     │  ├─ ResumeError        a saved training state that cannot be continued
     │  └─ Interrupted        stopped on request; a checkpoint was kept (exit 130)
     ├─ InferenceError        no adapter yet, broken adapter
+    ├─ ExportError           an adapter that cannot be exported so, a runtime that is missing or answers wrongly
     ├─ StoreError            locked, corrupt, unreadable
     │  ├─ DiskError          no room, read-only
     │  ├─ ReplayError        damaged memory of sections that were removed
@@ -158,6 +159,22 @@ class Interrupted(TrainingError):  # noqa: N818  # it is a request that was foll
 
 class InferenceError(DlmError):
     subject = "inference"
+
+
+class ExportError(DlmError):
+    """An export that cannot be made, or does not behave like what was trained.
+
+    Args:
+        subject: what the message is about when that is narrower than the export: ``preflight[<probe>]``, ``merge``,
+            ``ollama``, ``smoke``, ``parity``, ``template``.
+    """
+
+    subject = "export"
+
+    def __init__(self, code: str, message: str, *, subject: str | None = None, **rest: Any) -> None:
+        super().__init__(code, message, **rest)
+        if subject is not None:
+            self.subject = subject  # type: ignore[misc]  # as in UsageError
 
 
 class StoreError(DlmError):
