@@ -278,6 +278,16 @@ _CODES = {
     "set training.precision: fp32.",
     "train.non-finite-weights": "The trained adapter holds numbers that are none, so it is not used; the version "
     "before stays. Lower training.learning_rate, or set training.precision: fp32.",
+    # export
+    "export.no-quantizer": "Levels with a K in their name need a quantiser, and none is installed. Run pip install "
+    "'dlm[runtime]', or choose --quant Q8_0 or F16.",
+    "export.quantizer-failed": "The program that quantises gave up; the message shows what it said last. Choose "
+    "--quant Q8_0 or F16 to do without it.",
+    "export.bad-weights": "A tensor holds numbers that no weight can have, so that the base or the adapter is damaged. "
+    "Fetch the base again, or train again with --fresh.",
+    "export.bad-importance": "The cached importance matrix is damaged or not one for this model. Delete the folder "
+    "cache/imatrix in dlm's home, or export with --no-imatrix.",
+    # packages
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "
