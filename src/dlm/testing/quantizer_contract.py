@@ -54,7 +54,7 @@ class BlockQuantizerContract:
     def test_blocks_stand_for_nearly_the_same_numbers(self, quantizer: BlockQuantizer) -> None:
         numbers = weights(40)
         for kind in quantizer.types():
-            blocks = quantizer.quantize(memoryview(numbers), columns=COLUMNS, kind=kind)
+            blocks = quantizer.quantize(numbers.data, columns=COLUMNS, kind=kind)
             assert blocks.nbytes == 40 * row_bytes(kind, COLUMNS)
             error = ((restored(blocks, kind) - numbers) ** 2).mean() ** 0.5
             assert 0 < error < ERROR[kind], kind
@@ -62,17 +62,17 @@ class BlockQuantizerContract:
     def test_each_row_is_quantised_by_itself_and_always_the_same(self, quantizer: BlockQuantizer) -> None:
         numbers = weights(700)
         for kind in quantizer.types():
-            whole = bytes(quantizer.quantize(memoryview(numbers), columns=COLUMNS, kind=kind))
+            whole = bytes(quantizer.quantize(numbers.data, columns=COLUMNS, kind=kind))
             parts = (numbers[:1], numbers[1:500], numbers[500:])
-            singly = [bytes(quantizer.quantize(memoryview(part), columns=COLUMNS, kind=kind)) for part in parts]
+            singly = [bytes(quantizer.quantize(part.data, columns=COLUMNS, kind=kind)) for part in parts]
             assert whole == b"".join(singly), kind
 
     def test_what_is_given_stays_as_it_is(self, quantizer: BlockQuantizer) -> None:
         numbers = weights()
         before = numbers.tobytes()
         numbers.flags.writeable = False
-        flat = quantizer.quantize(memoryview(before).cast("f"), columns=COLUMNS, kind="Q8_0")
-        assert bytes(quantizer.quantize(memoryview(numbers), columns=COLUMNS, kind="Q8_0")) == bytes(flat)
+        flat = quantizer.quantize(memoryview(before), columns=COLUMNS, kind="Q8_0")
+        assert bytes(quantizer.quantize(numbers.data, columns=COLUMNS, kind="Q8_0")) == bytes(flat)
         assert numbers.tobytes() == before
 
     def test_important_columns_come_out_better(self, quantizer: BlockQuantizer) -> None:
@@ -81,10 +81,8 @@ class BlockQuantizerContract:
         numbers = weights(64)
         importance = np.where(np.arange(COLUMNS) % 16 == 0, 100.0, 0.01).astype(np.float32)
         for kind in quantizer.types() & {"Q4_K", "Q5_K", "Q6_K"}:
-            plain = restored(quantizer.quantize(memoryview(numbers), columns=COLUMNS, kind=kind), kind)
-            weighed = quantizer.quantize(
-                memoryview(numbers), columns=COLUMNS, kind=kind, importance=memoryview(importance)
-            )
+            plain = restored(quantizer.quantize(numbers.data, columns=COLUMNS, kind=kind), kind)
+            weighed = quantizer.quantize(numbers.data, columns=COLUMNS, kind=kind, importance=importance.data)
             errors = [(importance * (found - numbers) ** 2).mean() for found in (restored(weighed, kind), plain)]
             assert errors[0] < 0.7 * errors[1], kind
 
@@ -93,7 +91,7 @@ class BlockQuantizerContract:
             numbers = weights()
             numbers[3, 100] = value
             with pytest.raises(ExportError) as caught:
-                quantizer.quantize(memoryview(numbers), columns=COLUMNS, kind="Q8_0")
+                quantizer.quantize(numbers.data, columns=COLUMNS, kind="Q8_0")
             assert caught.value.code == "export.bad-weights"
 
     def test_importance_that_is_none_is_refused(self, quantizer: BlockQuantizer) -> None:
@@ -103,16 +101,14 @@ class BlockQuantizerContract:
             importance = np.ones(COLUMNS, np.float32)
             importance[7] = value
             with pytest.raises(ExportError) as caught:
-                quantizer.quantize(
-                    memoryview(weights()), columns=COLUMNS, kind="Q8_0", importance=memoryview(importance)
-                )
+                quantizer.quantize(memoryview(weights()), columns=COLUMNS, kind="Q8_0", importance=importance.data)
             assert caught.value.code == "export.bad-importance"
 
     def test_sizes_that_do_not_fit_are_errors_of_the_caller(self, quantizer: BlockQuantizer) -> None:
         import numpy as np
 
         numbers = memoryview(weights())
-        importance = memoryview(np.ones(COLUMNS // 2, np.float32))
+        importance = np.ones(COLUMNS // 2, np.float32).data
         with pytest.raises(ValueError):
             quantizer.quantize(numbers, columns=COLUMNS + 1, kind="Q8_0")
         with pytest.raises(ValueError):
