@@ -287,7 +287,8 @@ _CODES = {
     "Fetch the base again, or train again with --fresh.",
     "export.bad-importance": "The cached importance matrix is damaged or not one for this model. Delete the folder "
     "cache/imatrix in dlm's home, or export with --no-imatrix.",
-    # packages
+    "export.imatrix-failed": "The importance matrix could not be collected for this base. Export with --no-imatrix, "
+    "which costs some quality at Q4_K_M.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "
