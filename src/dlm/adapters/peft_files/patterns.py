@@ -63,8 +63,8 @@ def _steps(pattern: str, length: int) -> float:
     """Estimate, from above, how many steps a backtracking matcher takes on a text of this length."""
     if _LITERAL.fullmatch(pattern):
         return length
-    plain = re.sub(r"\\.", "x", pattern, flags=re.DOTALL)
-    if re.search(r"\)[*+?{]|\(\?(?!:)|[*+?}][*+{]", plain):
+    plain = re.sub(r"\\.", "x", pattern, flags=re.DOTALL).replace("(?:", "(")
+    if re.search(r"\)[*+{]|\(\?|[*+?}][*+{]", plain):
         return math.inf  # a repeated group, a look around, a repeated repetition
     # Counts above 64 are beyond every limit already; without the cap the numbers themselves would grow without one.
     choices: int = (plain.count("|") + 1) ** max(1, min(64, plain.count("(")))
