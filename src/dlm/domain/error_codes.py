@@ -289,6 +289,15 @@ _CODES = {
     "cache/imatrix in dlm's home, or export with --no-imatrix.",
     "export.imatrix-failed": "The importance matrix could not be collected for this base. Export with --no-imatrix, "
     "which costs some quality at Q4_K_M.",
+    "export.no-adapter": "A file of the trained adapter is missing, so there is nothing to export. Train the document "
+    "first.",
+    "export.damaged-adapter": "A file of the trained adapter cannot be read, or contradicts another one. Train again, "
+    "or go back to an earlier version.",
+    "export.unsafe-adapter": "The adapter's settings ask for Python code to be loaded, which no adapter needs. Do not "
+    "use it unless you know who made it.",
+    "export.unmixable": "The sum of these adapters is not an adapter: they differ in kind, base or tokenizer. Export "
+    "one of them alone with --adapter.",
+    "usage.adapter-mix": "--adapter-mix takes names with weights, such as knowledge:1.0,tone:0.5.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "
