@@ -279,11 +279,21 @@ _CODES = {
     "train.non-finite-weights": "The trained adapter holds numbers that are none, so it is not used; the version "
     "before stays. Lower training.learning_rate, or set training.precision: fp32.",
     # export
+    "export.unknown-architecture": "GGUF files are written for some families of models, and the base has a part that "
+    "none of them has; the message names it. Export with --target vllm or --target hf-adapter.",
+    "export.unknown-tensor": "The base has a tensor that GGUF has no name for in its family. Export with --target vllm "
+    "or --target hf-adapter.",
+    "export.half-overflow": "A weight is too large for 16-bit floats. Export with --quant BF16 or Q8_0.",
+    "export.bad-tokenizer": "The tokenizer is damaged, or treats text in a way that the programs which read GGUF do "
+    "not. Export with --target vllm or --target hf-adapter.",
+    "export.pretokenizer": "The tokenizer cuts text by a rule that GGUF has no name for. Export with --target vllm.",
+    "export.vocabulary": "The tokenizer has more tokens than the model has rows for them, so they do not belong "
+    "together. Train again with --fresh.",
     "export.no-quantizer": "Levels with a K in their name need a quantiser, and none is installed. Run pip install "
     "'dlm[runtime]', or choose --quant Q8_0 or F16.",
     "export.quantizer-failed": "The program that quantises gave up; the message shows what it said last. Choose "
     "--quant Q8_0 or F16 to do without it.",
-    "export.bad-weights": "A tensor holds numbers that no weight can have, so that the base or the adapter is damaged. "
+    "export.bad-weights": "A weight file is damaged or incomplete, or holds numbers that no weight can have. "
     "Fetch the base again, or train again with --fresh.",
     "export.bad-importance": "The cached importance matrix is damaged or not one for this model. Delete the folder "
     "cache/imatrix in dlm's home, or export with --no-imatrix.",

@@ -20,7 +20,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int | None = None) -> None:
     write_chunks_atomic(path, (data,), mode=mode)
 
 
-def write_chunks_atomic(path: Path, chunks: Iterable[bytes], *, mode: int | None = None) -> None:
+def write_chunks_atomic(path: Path, chunks: Iterable[bytes | memoryview], *, mode: int | None = None) -> None:
     """Replace ``path`` with the chunks so that a crash at any point leaves the old file or the new one, whole.
 
     Writes the sibling ``<name>.tmp.<pid>.<8 hex>``, flushes it to disk, renames it over the target, flushes the folder.

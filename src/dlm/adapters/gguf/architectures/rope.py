@@ -97,7 +97,7 @@ def llama3_factors(config: Config, head_dim: int) -> tuple[float, ...]:
     original = count(settings, "original_max_position_embeddings")
 
     def divisor(pair: int) -> float:
-        wavelength = 2 * math.pi * theta ** (2 * pair / head_dim)
+        wavelength = 2 * math.pi * math.pow(theta, 2 * pair / head_dim)
         turns = original / wavelength
         if turns > high:
             return 1.0
