@@ -259,7 +259,9 @@ def _write_model(folder: Path, family: _Family, tokenizer: Any, hidden: int, set
     with torch.random.fork_rng():
         torch.manual_seed(11)
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
+            if name.endswith("mlp.gate.weight"):
+                parameter.data *= 8  # clear choices of experts, so that rounding does not turn one
             if parameter.dim() == 1:  # norms and biases start as all ones or zeros, which would hide mistakes
                 torch.nn.init.normal_(parameter, mean=float(parameter.detach().mean()), std=0.2)
     model.save_pretrained(str(folder))

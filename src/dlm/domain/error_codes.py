@@ -287,6 +287,8 @@ _CODES = {
     "export.bad-tokenizer": "The tokenizer is damaged, or treats text in a way that the programs which read GGUF do "
     "not. Export with --target vllm or --target hf-adapter.",
     "export.pretokenizer": "The tokenizer cuts text by a rule that GGUF has no name for. Export with --target vllm.",
+    "export.self-check": "A file was read back after it was written, and something else came out. Check the disk, and "
+    "export again.",
     "export.vocabulary": "The tokenizer has more tokens than the model has rows for them, so they do not belong "
     "together. Train again with --fresh.",
     "export.no-quantizer": "Levels with a K in their name need a quantiser, and none is installed. Run pip install "

@@ -26,6 +26,7 @@ ALIGNMENT = 32
 """Bytes; what readers expect when no key says otherwise."""
 
 _VERSION = 3
+_LENGTH = struct.Struct("<Q")
 _ARRAY = 9
 _KEY_KINDS = MappingProxyType({"u32": (4, "I"), "i32": (5, "i"), "f32": (6, "f"), "bool": (7, "?"), "str": (8, "")})
 """Number of a kind of value in the format, and how :mod:`struct` packs it."""
@@ -105,12 +106,12 @@ def _value(entry: Entry) -> bytes:
 
 
 def _items(code: str, values: Sequence[Any]) -> bytes:
-    return struct.pack(f"<{len(values)}{code}", *values) if code else b"".join(map(_text, values))
+    return struct.pack(f"<{len(values)}{code}", *values) if code else b"".join([_text(text) for text in values])
 
 
 def _text(text: str) -> bytes:
     data = text.encode()
-    return struct.pack("<Q", len(data)) + data
+    return _LENGTH.pack(len(data)) + data
 
 
 def _padded(size: int) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from dlm.adapters.gguf.architectures.architecture import Architecture
+from dlm.adapters.gguf.checking import check_model
 from dlm.adapters.gguf.container import Data, TensorInfo, write_gguf
 from dlm.adapters.gguf.encoding import encode_plain
 from dlm.adapters.gguf.entries import Entry
@@ -113,6 +114,7 @@ def write_model(
             emit(Progress(stage=STAGE, done=done, total=total, unit="bytes"))
 
         write_gguf(into, entries, infos, data_of)
+    check_model(into, infos, tokens=rows)
 
 
 def _tasks(

@@ -57,10 +57,7 @@ def _stretch_entries(config: Config, settings: Mapping[str, Any], original: int)
     scale = settings.get("attention_factor")
     if scale is None:
         scale = math.sqrt(1 + math.log(times) / math.log(original)) if times > 1 else 1.0
-    return (
-        Entry("phi3.rope.scaling.type", "str", "longrope"),
-        Entry("phi3.rope.scaling.attn_factor", "f32", float(scale)),
-    )
+    return (Entry("phi3.rope.scaling.attn_factor", "f32", float(scale)),)
 
 
 def _factors(settings: Mapping[str, Any], turned: int) -> Mapping[str, tuple[float, ...]]:
