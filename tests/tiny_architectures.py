@@ -12,7 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.tiny_tokenizers import (
+from dlm.domain.base_models import BaseSpec, ResolvedBase
+from tiny_tokenizers import (
     CASES,
     CL100K,
     QWEN2,
@@ -20,8 +21,6 @@ from tests.tiny_tokenizers import (
     byte_level_tokenizer,
     sentencepiece_tokenizer,
 )
-
-from dlm.domain.base_models import BaseSpec, ResolvedBase
 
 CHATML = Specials(
     ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), eos="<|im_end|>", unk="<|endoftext|>", pad="<|endoftext|>"

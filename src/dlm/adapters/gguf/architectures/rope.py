@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from dlm.adapters.gguf.architectures.reading import Config, count, number, unknown_part
+from dlm.adapters.gguf.architectures.reading import Config, count, number, require, unknown_part
 from dlm.adapters.gguf.entries import Entry
 from dlm.domain.model_shape import ModelShape
 
@@ -109,14 +110,21 @@ def llama3_factors(config: Config, head_dim: int) -> tuple[float, ...]:
     return tuple(divisor(pair) for pair in range(head_dim // 2))
 
 
+_YARN_AS_PUBLISHED: Mapping[str, tuple[Any, ...]] = MappingProxyType(
+    {
+        "beta_fast": (32,),
+        "beta_slow": (1,),
+        "truncate": (True,),
+        "mscale": (),
+        "mscale_all_dim": (),
+        "attention_factor": (),
+    }
+)
+"""The settings of YaRN's paper. Some versions of llama.cpp know no others, whatever the file says."""
+
+
 def _yarn_entries(arch: str, config: Config, settings: Mapping[str, Any]) -> list[Entry]:
-    """YaRN as llama.cpp does it, which has the paper's length-dependent temperature built in."""
-    for key in ("mscale", "mscale_all_dim", "attention_factor"):
-        if settings.get(key) is not None:
-            raise unknown_part(f"its YaRN stretching has a {key} of its own")
+    for key, allowed in _YARN_AS_PUBLISHED.items():
+        require(settings, key, allowed)
     original = settings["original_max_position_embeddings"] or count(config, "max_position_embeddings")
-    entries = [Entry(f"{arch}.rope.scaling.original_context_length", "u32", original)]
-    for key, name in (("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow")):
-        if settings.get(key) is not None:
-            entries.append(Entry(f"{arch}.rope.scaling.{name}", "f32", number(settings, key)))
-    return entries
+    return [Entry(f"{arch}.rope.scaling.original_context_length", "u32", original)]
