@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from dlm.domain.quantization import GgmlType
 def write_base(base: ResolvedBase, into: Path, *, kind: GgmlType = "F16", **options: Any) -> Path:
     """Write a base with its own tokenizer. Matrices are stored as ``kind``."""
     weights, architecture = SafetensorsWeights(base.folder), architecture_of(base.config)
-    ends = json.loads((base.folder / "generation_config.json").read_bytes()).get("eos_token_id", [])
-    vocabulary = read_vocabulary(base.folder, ends=ends, bos=base.config.get("bos_token_id"))
+    vocabulary = read_vocabulary(base.folder, base=base.folder)
     tensors = plan_tensors(weights, architecture)
     types: dict[str, GgmlType] = {
         name: kind if stored == "F16" else stored for name, stored in quant_types(tensors, architecture, "F16").items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import urllib.request
@@ -60,7 +61,9 @@ class LlamaChild:
         top = answer["completion_probabilities"][0]["top_logprobs"]
         assert len(top) == vocabulary
         found = {item["id"]: item["logprob"] for item in top}
-        return [found[index] for index in range(vocabulary)]
+        # Their sum is not 1 by up to 1e-4: llama.cpp adds them up in 32 bits.
+        total = math.log(math.fsum(math.exp(value) for value in found.values()))
+        return [found[index] - total for index in range(vocabulary)]
 
     def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None

@@ -9,14 +9,20 @@ from typing import Any
 
 import pytest
 
+from dlm.adapters.gguf import vocabulary as vocabularies
 from dlm.adapters.gguf.checking import read_head
-from dlm.adapters.gguf.vocabulary import read_vocabulary
+from dlm.adapters.gguf.vocabulary import Vocabulary, byte_level
 from dlm.adapters.gguf.vocabulary.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 from dlm.domain.errors import ExportError
 from dlm.domain.pretokenizers import PROBE, fingerprint
 from gguf_made import write_base
 from llama_child import LlamaChild
 from tiny_architectures import tiny_architecture
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """Read a base's own tokenizer."""
+    return vocabularies.read_vocabulary(folder, base=folder)
 
 
 def _edit(folder: Path, change: Callable[[dict[str, Any]], object], name: str = "tokenizer.json") -> Path:
@@ -89,14 +95,19 @@ def test_tokens_that_training_added_are_there_and_read_by_llama_cpp(tmp_path: Pa
 
 
 def test_ends_of_answers_get_roles(tmp_path: Path) -> None:
-    folder = tiny_architecture("gemma2", tmp_path / "base").folder
-    vocabulary = read_vocabulary(folder, ends=(1, 5, 5, 9999), bos=2)
-    assert {role: vocabulary.roles[role] for role in ("bos", "eos", "eot")} == {"bos": 2, "eos": 1, "eot": 5}
-    assert "eom" not in vocabulary.roles
+    gemma = tiny_architecture("gemma2", tmp_path / "base").folder
+    roles = read_vocabulary(gemma).roles
+    assert {role: roles[role] for role in ("bos", "eos", "eot")} == {"bos": 2, "eos": 1, "eot": 5}
+    assert "eom" not in roles
     qwen = tiny_architecture("qwen2", tmp_path / "qwen").folder
     _edit(qwen, lambda config: config.pop("eos_token"), "tokenizer_config.json")
-    assert read_vocabulary(qwen, ends=(7,), bos=3).roles["eos"] == 7
-    assert read_vocabulary(qwen, ends=(7,), bos=3).roles["bos"] == 3
+    _edit(qwen, lambda config: config.update(bos_token_id=9, eos_token_id=9), "config.json")
+    _edit(qwen, lambda config: config.update(bos_token_id=3, eos_token_id=7), "generation_config.json")
+    assert (read_vocabulary(qwen).roles["bos"], read_vocabulary(qwen).roles["eos"]) == (3, 7)
+    _edit(qwen, lambda config: config.update(bos_token_id="3", eos_token_id=[99999, None]), "generation_config.json")
+    assert (read_vocabulary(qwen).roles["bos"], read_vocabulary(qwen).roles["eos"]) == (9, 9)
+    (qwen / "generation_config.json").unlink()
+    assert read_vocabulary(qwen).roles["eos"] == 9
 
 
 def test_chat_templates_come_from_their_own_files_first(tmp_path: Path) -> None:
@@ -159,7 +170,7 @@ def test_a_known_tokenizer_is_recognised_by_its_ids(tmp_path: Path, monkeypatch:
     folder = tiny_architecture("qwen2", tmp_path / "base").folder
     _edit(folder, lambda data: data["pre_tokenizer"]["pretokenizers"].__setitem__(0, _split(r"\p{N}{1,7}|\D+")))
     known = fingerprint(Tokenizer.from_file(str(folder / "tokenizer.json")).encode(PROBE).ids)
-    monkeypatch.setattr("dlm.adapters.gguf.vocabulary.byte_level.FINGERPRINTS", {known: "smaug-bpe"})
+    monkeypatch.setattr(byte_level, "FINGERPRINTS", {known: "smaug-bpe"})
     assert read_vocabulary(folder).pre == "smaug-bpe"
 
 

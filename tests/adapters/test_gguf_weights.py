@@ -30,6 +30,7 @@ def test_every_kind_of_number_is_widened_exactly(kind: str, tmp_path: Path) -> N
     assert (weights.read("w") == expected).all()
     assert (weights.read("w", slice(1, 3)) == expected[1:3]).all()
     assert (weights.read("b") == expected[0]).all()
+    assert (weights.read("b", slice(0, 4)) == expected[0, :4]).all()
 
 
 def test_special_numbers_keep_their_bits(tmp_path: Path) -> None:
@@ -73,6 +74,18 @@ def test_a_damaged_file_is_refused(damage: Callable[[bytes], bytes], tmp_path: P
         SafetensorsWeights(tmp_path)
     assert caught.value.code == "export.bad-weights"
     assert caught.value.hint
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"w": torch.ones(4, 4)}, path)
+    weights = SafetensorsWeights(tmp_path)
+    path.write_bytes(path.read_bytes()[:-4])
+    assert weights.read("w", slice(0, 3)).shape == (3, 4)
+    for change in (lambda: None, path.unlink):
+        change()
+        with pytest.raises(ExportError, match="not there any more"):
+            weights.read("w")
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,9 @@ def test_names_make_llama_cpp_treat_blanks_as_the_tokenizer_does(tmp_path: Path)
         path = tmp_path / "model.gguf"
         about = About(name=name, file_type=1)
         types = quant_types(tensors, architecture, "F16")
-        write_model(weights, architecture, read_vocabulary(base.folder), path, about=about, types=types)
+        write_model(
+            weights, architecture, read_vocabulary(base.folder, base=base.folder), path, about=about, types=types
+        )
         named[family, name] = read_head(path).values["general.name"]
     assert named == {
         ("phi3", "mini"): "mini (phi-3)",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dlm.domain.errors import ExportError
-from dlm.domain.safetensors_header import TensorEntry, parse_header
+from dlm.domain.safetensors_header import WIDTHS, TensorEntry, parse_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,15 +47,15 @@ class Weights(Protocol):
 
 class _Place(NamedTuple):
     entry: TensorEntry
-    data: Any  # the bytes of its file, mapped into memory
-    offset: int
+    path: Path
+    start: int  # of the tensor, in bytes of the file
 
 
 class SafetensorsWeights:
     """The weights of a model folder, in one file or several. Implements ``Weights``.
 
-    Headers are read at once and checked against the files' lengths; numbers when asked for. Files are mapped into
-    memory, so that the system keeps of them what there is room for.
+    Headers are read at once and checked against the files' lengths; numbers when asked for, and only those. Files are
+    not mapped into memory: that is no faster, its pages count as ours, and a file that shrinks would end the process.
 
     Raises:
         ExportError: ``export.bad-weights``: no weights, or a damaged file.
@@ -78,13 +79,22 @@ class SafetensorsWeights:
         return self._places[name].entry.dtype
 
     def read(self, name: str, rows: slice | None = None) -> Floats:
-        """Give a tensor or rows of it as float32: a view of the file if they are stored so, else a copy."""
+        """Give a tensor or rows of it as float32.
+
+        Raises:
+            ExportError: ``export.bad-weights``: the file cannot be read any more.
+        """
         import numpy as np
 
-        entry, data, offset = self._places[name]
-        stored = data[offset + entry.start : offset + entry.end].view(_KINDS[entry.dtype]).reshape(entry.shape)
-        if rows is not None:
-            stored = stored[rows]
+        entry, path, start = self._places[name]
+        first, stop, _ = (rows or slice(None)).indices(entry.shape[0] if entry.shape else 1)
+        shape = (max(0, stop - first), *entry.shape[1:])
+        row_bytes = math.prod(shape[1:]) * WIDTHS[entry.dtype]
+        try:
+            stored = np.fromfile(path, _KINDS[entry.dtype], math.prod(shape), offset=start + first * row_bytes)
+            stored = stored.reshape(shape)
+        except (OSError, ValueError) as exc:
+            raise _bad(path, f"{name} is not there any more") from exc
         if entry.dtype == "BF16":
             return widened(stored)
         with np.errstate(over="ignore"):  # a float64 beyond the range becomes infinite, which is refused when written
@@ -118,23 +128,21 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> Mapping[str, _Place]:
-    import numpy as np
-
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= _LARGEST_HEADER:
                 raise _bad(path, "its first bytes are not those of a safetensors file")
             entries = parse_header(file.read(length))
-        data = np.memmap(path, np.uint8, mode="r")
+        size = path.stat().st_size
     except OSError as exc:
         raise _bad(path, exc.strerror or str(exc)) from exc
     except ValueError as exc:
         raise _bad(path, str(exc)) from exc
     wanted = 8 + length + (entries[-1].end if entries else 0)
-    if len(data) != wanted:
-        raise _bad(path, f"it has {len(data)} bytes and should have {wanted}")
-    return {entry.name: _Place(entry, data, 8 + length) for entry in entries}
+    if size != wanted:
+        raise _bad(path, f"it has {size} bytes and should have {wanted}")
+    return {entry.name: _Place(entry, path, 8 + length + entry.start) for entry in entries}
 
 
 def _bad(path: Path, why: str) -> ExportError:

@@ -103,13 +103,15 @@ def write_model(
     ]
     total, done = sum(info.size_bytes for info in infos), 0
     with ExitStack() as stack:
-        pool = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1))
+        workers = threads or min(4, os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(workers)
         stack.callback(pool.shutdown, cancel_futures=True)
 
         def data_of(info: TensorInfo) -> Iterator[Data]:
             nonlocal done
             tensor = by_name[info.name]
-            yield from _in_order(pool, _tasks(weights, architecture, tensor, info.kind, encode))
+            tasks = _tasks(weights, architecture, tensor, info.kind, encode)
+            yield from _in_order(pool, tasks, ahead=2 * workers)
             done += info.size_bytes
             emit(Progress(stage=STAGE, done=done, total=total, unit="bytes"))
 
@@ -145,10 +147,9 @@ def _pieces(shape: tuple[int, ...], together: int) -> Iterator[slice]:
         yield slice(start, min(start + step, shape[0]))
 
 
-def _in_order(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Data]]) -> Iterator[Data]:
-    """Run tasks side by side and give their results in order, with only a few results waiting."""
+def _in_order(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Data]], *, ahead: int) -> Iterator[Data]:
+    """Run tasks side by side and give their results in order, with no more than ``ahead`` of them waiting."""
     waiting: deque[Future[Data]] = deque()
-    ahead = 2 * pool._max_workers
     for task in tasks:
         waiting.append(pool.submit(task))
         if len(waiting) > ahead:

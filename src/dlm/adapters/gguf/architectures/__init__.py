@@ -47,4 +47,7 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     name = class_name(config)
     if name not in _FAMILIES:
         raise unknown_part(f"models of class {name[:80] or 'unknown'} have no known form there")
-    return _FAMILIES[name](config)
+    try:
+        return _FAMILIES[name](config)
+    except ArithmeticError as exc:
+        raise unknown_part("the numbers in config.json cannot be computed with") from exc

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 
 from dlm.adapters.gguf.architectures.architecture import Architecture
-from dlm.adapters.gguf.architectures.reading import Config, count, number, require, shape_entries, unknown_part
+from dlm.adapters.gguf.architectures.reading import (
+    Config,
+    count,
+    number,
+    require,
+    shape_entries,
+    shape_of,
+    unknown_part,
+)
 from dlm.adapters.gguf.architectures.rope import rope_entries, whole_heads
 from dlm.adapters.gguf.entries import Entry
 from dlm.domain.model_shape import ModelShape
@@ -20,7 +28,7 @@ def gemma(config: Config) -> Architecture:
 
 def gemma2(config: Config) -> Architecture:
     """Gemma 2: soft caps, norms before and after, and a sliding window in every other layer."""
-    shape = ModelShape.from_config(config)
+    shape = shape_of(config)
     kinds = [("full_attention", "sliding_attention")[layer % 2 == 0] for layer in range(shape.layers)]
     if config.get("layer_types") not in (None, kinds):
         raise unknown_part("its sliding window is not in every other layer (layer_types)")
@@ -36,7 +44,7 @@ def gemma2(config: Config) -> Architecture:
 def _gemma(name: str, config: Config, entries: tuple[Entry, ...]) -> Architecture:
     for key in ("hidden_activation", "hidden_act"):
         require(config, key, ("gelu_pytorch_tanh", "gelu"))  # the model library takes both for the tanh form
-    shape = ModelShape.from_config(config)
+    shape = shape_of(config)
     if not shape.tied_embeddings:
         raise unknown_part("its output head is not its embedding table (tie_word_embeddings)")
     return Architecture(

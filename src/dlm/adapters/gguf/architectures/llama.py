@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from dlm.adapters.gguf.architectures.architecture import Architecture
-from dlm.adapters.gguf.architectures.reading import Config, require, shape_entries, unknown_part, window_notes
+from dlm.adapters.gguf.architectures.reading import Config, require, shape_entries, shape_of, unknown_part, window_notes
 from dlm.adapters.gguf.architectures.rope import ROPE_FREQS, llama3_factors, rope_entries, whole_heads
 from dlm.adapters.gguf.entries import Entry
 from dlm.domain.model_shape import ModelShape
@@ -19,7 +19,7 @@ _ALL_LINEAR = _ATTENTION | {"o_proj", "gate_proj", "up_proj", "down_proj"}
 def llama(config: Config) -> Architecture:
     """Llama 1 to 3, SmolLM2, Mistral, Mixtral."""
     require(config, "hidden_act", ("silu",))
-    shape = ModelShape.from_config(config)
+    shape = shape_of(config)
     factors = llama3_factors(config, shape.head_dim)
     return Architecture(
         name="llama",
@@ -39,7 +39,7 @@ def llama(config: Config) -> Architecture:
 def smollm3(config: Config) -> Architecture:
     """SmolLM3: every fourth layer turns no positions, which llama.cpp knows without being told."""
     require(config, "hidden_act", ("silu",))
-    shape = ModelShape.from_config(config)
+    shape = shape_of(config)
     turned = [int((layer + 1) % 4 != 0) for layer in range(shape.layers)]
     if config.get("no_rope_layers") not in (None, turned) or config.get("no_rope_layer_interval") not in (None, 4):
         raise unknown_part("other layers than every fourth go without rotary embedding (no_rope_layers)")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dlm.adapters.gguf.architectures.architecture import Architecture
-from dlm.adapters.gguf.architectures.reading import Config, require, shape_entries, unknown_part
+from dlm.adapters.gguf.architectures.reading import Config, require, shape_entries, shape_of, unknown_part
 from dlm.adapters.gguf.architectures.rope import rope_entries, whole_heads
-from dlm.domain.model_shape import ModelShape
 
 
 def olmo2(config: Config) -> Architecture:
     """OLMo 2 of any size."""
     require(config, "hidden_act", ("silu",))
-    shape = ModelShape.from_config(config)
+    shape = shape_of(config)
     if shape.tied_embeddings:
         raise unknown_part("it has no output head of its own (tie_word_embeddings)")
     if shape.attention_width != shape.hidden_size:

@@ -14,23 +14,32 @@ from dlm.adapters.gguf.architectures.reading import (
     number,
     require,
     shape_entries,
+    shape_of,
     unknown_part,
     window_notes,
 )
-from dlm.adapters.gguf.architectures.rope import LONG_FACTORS, SHORT_FACTORS, rope_entries, rope_settings
+from dlm.adapters.gguf.architectures.rope import (
+    LONG_FACTORS,
+    SHORT_FACTORS,
+    original_context,
+    rope_entries,
+    rope_settings,
+)
 from dlm.adapters.gguf.entries import Entry
-from dlm.domain.model_shape import ModelShape
 
 
 def phi3(config: Config) -> Architecture:
     """Phi-3 and what is built like it."""
     require(config, "hidden_act", ("silu",))
-    shape = ModelShape.from_config(config)
+    shape = shape_of(config)
     if shape.attention_width != shape.hidden_size:
         raise unknown_part("its heads together are not as wide as the model (head_dim)")
     settings = rope_settings(config)
     turned = int(shape.head_dim * number(settings, "partial_rotary_factor"))
-    original = settings["original_max_position_embeddings"] or count(config, "max_position_embeddings")
+    if not 2 <= turned <= shape.head_dim:
+        raise unknown_part("rotary embedding turns no part of a head, or more than a head (partial_rotary_factor)")
+    original = original_context(config, settings)
+    window = count(config, "sliding_window") if config.get("sliding_window") else 0
     is_stretched = settings["rope_type"] in ("longrope", "su")
     return Architecture(
         name="phi3",
@@ -41,7 +50,7 @@ def phi3(config: Config) -> Architecture:
             Entry("phi3.rope.scaling.original_context_length", "u32", original),
             *(_stretch_entries(config, settings, original) if is_stretched else ()),
             # Runtimes take 0 for "looks at everything", as Phi-4 does.
-            Entry("phi3.attention.sliding_window", "u32", config.get("sliding_window") or 0),
+            Entry("phi3.attention.sliding_window", "u32", window),
         ),
         extra=_factors(settings, turned) if is_stretched else MappingProxyType({}),
         notes=(*window_notes(config), *(_stretch_notes(original) if is_stretched else ())),
@@ -54,10 +63,10 @@ def _stretch_entries(config: Config, settings: Mapping[str, Any], original: int)
     times = (
         number(settings, "factor") if settings.get("factor") else count(config, "max_position_embeddings") / original
     )
-    scale = settings.get("attention_factor")
-    if scale is None:
-        scale = math.sqrt(1 + math.log(times) / math.log(original)) if times > 1 else 1.0
-    return (Entry("phi3.rope.scaling.attn_factor", "f32", float(scale)),)
+    scale = math.sqrt(1 + math.log(times) / math.log(original)) if times > 1 else 1.0
+    if settings.get("attention_factor") is not None:
+        scale = number(settings, "attention_factor")
+    return (Entry("phi3.rope.scaling.attn_factor", "f32", scale),)
 
 
 def _factors(settings: Mapping[str, Any], turned: int) -> Mapping[str, tuple[float, ...]]:
@@ -66,7 +75,7 @@ def _factors(settings: Mapping[str, Any], turned: int) -> Mapping[str, tuple[flo
         values = settings.get(key)
         if not isinstance(values, list | tuple) or len(values) != turned // 2:
             raise unknown_part(f"its rope settings have no {key} of {turned // 2} numbers")
-        found[name] = tuple(float(value) for value in values)
+        found[name] = tuple(number({key: value}, key) for value in values)
     return MappingProxyType(found)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dlm.adapters.gguf.architectures.architecture import Architecture
-from dlm.adapters.gguf.architectures.reading import Config, require, shape_entries, window_notes
+from dlm.adapters.gguf.architectures.reading import Config, require, shape_entries, shape_of, window_notes
 from dlm.adapters.gguf.architectures.rope import rope_entries, whole_heads
-from dlm.domain.model_shape import ModelShape
 
 
 def qwen2(config: Config) -> Architecture:
@@ -20,7 +19,7 @@ def qwen3(config: Config) -> Architecture:
 
 def _qwen(name: str, config: Config) -> Architecture:
     require(config, "hidden_act", ("silu",))
-    shape = ModelShape.from_config(config)
+    shape = shape_of(config)
     return Architecture(
         name=name,
         shape=shape,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,6 +10,14 @@ from dlm.domain.errors import ExportError
 from dlm.domain.model_shape import ModelShape
 
 Config = Mapping[str, Any]
+
+_MOST_LAYERS = 1000
+"""Llama 3.1 405B has 126; DeepSeek V3 has 256 experts in a layer."""
+
+_LARGEST = 1 << 24
+"""Of a width or a vocabulary; the largest vocabularies have a quarter of a million tokens."""
+
+_FLOAT32_LIMIT = 3e38
 
 
 def unknown_part(part: str) -> ExportError:
@@ -34,14 +41,14 @@ def require(config: Config, key: str, allowed: Collection[Any]) -> None:
 
 
 def number(config: Config, key: str) -> float:
-    """Give a finite number.
+    """Give a number that fits float32.
 
     Raises:
         ExportError: ``export.unknown-architecture``: it is missing or something else.
     """
     value = config.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise unknown_part(f"config.json has no number {key}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _FLOAT32_LIMIT:
+        raise unknown_part(f"config.json has no usable number {key}")
     return float(value)
 
 
@@ -51,6 +58,20 @@ def count(config: Config, key: str) -> int:
     if not value.is_integer() or not 0 < value < 1 << 32:
         raise unknown_part(f"config.json says {key}: {value}")
     return int(value)
+
+
+def shape_of(config: Config) -> ModelShape:
+    """Give the sizes of the model.
+
+    Raises:
+        ExportError: ``export.unknown-architecture``: more layers, or larger sizes, than any model has.
+        BaseModelError: ``base.bad-config``: sizes are missing.
+    """
+    shape = ModelShape.from_config(config)
+    sizes = (shape.hidden_size, shape.heads, shape.kv_heads, shape.head_dim, shape.intermediate_size, shape.vocab_size)
+    if shape.layers > _MOST_LAYERS or shape.experts > _MOST_LAYERS or max(sizes) > _LARGEST or shape.head_dim % 2:
+        raise unknown_part("the sizes in config.json cannot be those of a model")
+    return shape
 
 
 def shape_entries(arch: str, config: Config, shape: ModelShape) -> tuple[Entry, ...]:

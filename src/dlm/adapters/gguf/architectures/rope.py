@@ -85,6 +85,12 @@ def whole_heads(config: Config, shape: ModelShape) -> int:
     return shape.head_dim
 
 
+def original_context(config: Config, settings: Mapping[str, Any]) -> int:
+    """Give the length the model was trained with before it was stretched, in tokens."""
+    key = "original_max_position_embeddings"
+    return count(settings, key) if settings[key] is not None else count(config, "max_position_embeddings")
+
+
 def llama3_factors(config: Config, head_dim: int) -> tuple[float, ...]:
     """Give what each frequency is divided by under Llama 3's way of stretching, ``(head_dim / 2,)``.
 
@@ -126,5 +132,4 @@ _YARN_AS_PUBLISHED: Mapping[str, tuple[Any, ...]] = MappingProxyType(
 def _yarn_entries(arch: str, config: Config, settings: Mapping[str, Any]) -> list[Entry]:
     for key, allowed in _YARN_AS_PUBLISHED.items():
         require(settings, key, allowed)
-    original = settings["original_max_position_embeddings"] or count(config, "max_position_embeddings")
-    return [Entry(f"{arch}.rope.scaling.original_context_length", "u32", original)]
+    return [Entry(f"{arch}.rope.scaling.original_context_length", "u32", original_context(config, settings))]

@@ -9,18 +9,16 @@ from dlm.adapters.gguf.vocabulary.vocabulary import NORMAL, Vocabulary
 from dlm.domain.errors import ExportError
 from dlm.domain.pretokenizers import FINGERPRINTS, PROBE, fingerprint, pretokenizer_label
 
-_HARMLESS_NORMALIZERS = (None, "NFC")
-"""NFC joins a letter and its accent; runtimes do not, and nearly all text has them joined already."""
 
-
-def byte_level(files: TokenizerFiles) -> Vocabulary:
+def byte_level_vocabulary(files: TokenizerFiles) -> Vocabulary:
     """Give the vocabulary of a byte-level tokenizer.
 
     Raises:
         ExportError: ``export.pretokenizer``: its cutting rule has no label in the format; ``export.bad-tokenizer``.
     """
+    # NFC joins a letter and its accent; runtimes do not, and nearly all text has them joined already.
     normalizer = files.tokenizer.get("normalizer")
-    if (normalizer or {}).get("type") not in _HARMLESS_NORMALIZERS:
+    if normalizer is not None and normalizer != {"type": "NFC"}:
         raise bad_tokenizer(files.folder, "it changes text before cutting it, which runtimes do not (normalizer)")
     tokens, kinds = list_tokens(files, lambda piece: NORMAL)
     return Vocabulary(

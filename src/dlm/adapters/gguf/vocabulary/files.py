@@ -61,7 +61,8 @@ class TokenizerFiles:
         Raises:
             ExportError: a merge is not a pair.
         """
-        for merge in self.model.get("merges", ()):
+        merges = self.model.get("merges", [])
+        for merge in merges if isinstance(merges, list) else [merges]:
             pair = merge.split(" ") if isinstance(merge, str) else merge
             if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
                 raise bad_tokenizer(self.folder, f"a merge is no pair: {str(merge)[:60]!r}")
@@ -85,8 +86,8 @@ def read_files(folder: Path) -> TokenizerFiles:
     Raises:
         ExportError: ``export.bad-tokenizer``: no ``tokenizer.json``, or one that cannot be read.
     """
-    tokenizer = _read(folder / "tokenizer.json")
-    config = _read(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    tokenizer = read_json(folder / "tokenizer.json")
+    config = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     model = tokenizer.get("model")
     if not isinstance(model, Mapping) or model.get("type", "BPE") != "BPE" or not isinstance(model.get("vocab"), dict):
         raise bad_tokenizer(folder, "its vocabulary is not of byte pairs (BPE)")
@@ -109,7 +110,12 @@ def bad_tokenizer(folder: Path, why: str) -> ExportError:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ExportError: ``export.bad-tokenizer``.
+    """
     try:
         if path.stat().st_size > _LARGEST:
             raise bad_tokenizer(path.parent, f"{path.name} is far too large")
@@ -131,7 +137,8 @@ def _index(folder: Path, value: object) -> int:
 
 def _added(folder: Path, tokenizer: Mapping[str, Any]) -> dict[int, AddedToken]:
     found = {}
-    for item in tokenizer.get("added_tokens") or ():
+    given = tokenizer.get("added_tokens") or []
+    for item in given if isinstance(given, list) else [given]:
         if not isinstance(item, Mapping) or not isinstance(item.get("content"), str):
             raise bad_tokenizer(folder, "an added token has no text")
         index = _index(folder, item.get("id"))

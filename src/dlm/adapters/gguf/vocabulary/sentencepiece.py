@@ -22,7 +22,7 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _NEVER_MERGED = -1e9
 
 
-def sentencepiece(files: TokenizerFiles) -> Vocabulary:
+def sentencepiece_vocabulary(files: TokenizerFiles) -> Vocabulary:
     """Give the vocabulary of a tokenizer with byte fallback.
 
     Raises:
