@@ -100,6 +100,11 @@ def test_numbers_are_stored_as_the_official_package_does(kind: GgmlType, scale: 
     assert bytes(encode_plain(tensor, kind, values)) == expected.tobytes()
 
 
+def test_numbers_too_small_for_a_scale_become_zero() -> None:
+    values = np.full((1, 32), 1e-42, np.float32)
+    assert bytes(encode_plain(PlannedTensor(name="w", shape=(1, 32)), "Q8_0", values)) == bytes(34)
+
+
 @pytest.mark.parametrize(
     ("bad", "code"), [(7e4, "export.half-overflow"), (np.inf, "export.bad-weights"), (np.nan, "export.bad-weights")]
 )
@@ -110,7 +115,10 @@ def test_what_cannot_be_stored_is_refused_with_the_tensor_named(bad: float, code
         encode_plain(PlannedTensor(name="blk.0.ffn_up.weight", shape=values.shape), "F16", values)
     assert caught.value.code == code
     if bad == 7e4:
-        assert encode_plain(PlannedTensor(name="w", shape=values.shape), "BF16", values)
+        for kind in ("BF16", "Q8_0"):
+            assert encode_plain(PlannedTensor(name="w", shape=values.shape), kind, values)
+        with pytest.raises(ExportError, match="too large for Q8_0"):
+            encode_plain(PlannedTensor(name="w", shape=values.shape), "Q8_0", values * 1000)
 
 
 class _Large:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dlm.adapters.gguf.container import Data
@@ -18,7 +21,9 @@ PLAIN_TYPES: frozenset[GgmlType] = frozenset({"F32", "F16", "BF16", "Q8_0"})
 """What ``encode_plain`` writes."""
 
 _HALF_LIMIT = 65520.0
-"""The smallest number that rounds to infinity in 16-bit floats."""
+"""The smallest number that rounds to infinity in 16-bit floats, in which Q8_0 keeps its scales too."""
+
+_LIMITS: Mapping[GgmlType, float] = MappingProxyType({"F16": _HALF_LIMIT, "Q8_0": 127 * _HALF_LIMIT})
 
 _BLOCK = 32
 """Numbers of a Q8_0 block: one 16-bit scale d, then a whole number q from -127 to 127 for each; the number is d·q."""
@@ -68,8 +73,8 @@ def _q8_0(values: Floats) -> np.ndarray[Any, np.dtype[np.uint8]]:
     blocks = np.ascontiguousarray(values).reshape(-1, _BLOCK)
     # Turned over, so that the largest of each block is found along rows of neighbours: five times as fast.
     scales = np.ascontiguousarray(np.abs(blocks).T).max(axis=0) / np.float32(127)
-    with np.errstate(divide="ignore"):
-        inverse = np.where(scales > 0, np.float32(1) / scales, np.float32(0))
+    inverse = np.zeros_like(scales)
+    np.divide(np.float32(1), scales, out=inverse, where=scales > np.finfo(np.float32).tiny)  # less is stored as 0
     scaled = blocks * inverse[:, None]
     scaled += np.copysign(np.float32(_JUST_BELOW_HALF), scaled)
     out = np.empty((len(blocks), 2 + _BLOCK), np.uint8)
@@ -80,8 +85,6 @@ def _q8_0(values: Floats) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def _check(tensor: PlannedTensor, kind: GgmlType, values: Floats) -> None:
     """Look at the smallest and the largest number: both are finite only if all are."""
-    import math
-
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ExportError(
@@ -89,10 +92,10 @@ def _check(tensor: PlannedTensor, kind: GgmlType, values: Floats) -> None:
             f"the tensor {tensor.name} holds a number that is infinite or none",
             hint="Fetch the base again, or train again with --fresh.",
         )
-    if kind == "F16" and max(high, -low) >= _HALF_LIMIT:
+    if max(high, -low) >= _LIMITS.get(kind, math.inf):
         raise ExportError(
             "export.half-overflow",
-            f"the tensor {tensor.name} holds {high if high > -low else low:.6g}, and F16 ends at 65504",
+            f"the tensor {tensor.name} holds {high if high > -low else low:.6g}, which is too large for {kind}",
             hint="Export with --quant BF16, which has the range of the base, or --quant Q8_0.",
         )
 

@@ -44,7 +44,8 @@ _PHI3 = re.compile("phi-?3", re.IGNORECASE)
 
 
 class Encode(Protocol):
-    """Gives the bytes of rows of a tensor, as ``encode_plain`` does. Several threads call it at once."""
+    """Gives the bytes of rows of a tensor, as ``encode_plain`` does. Several threads call it at once, each for a piece
+    of some hundred thousand numbers."""
 
     def __call__(self, tensor: PlannedTensor, kind: GgmlType, values: Floats, *, matrix: int = 0) -> Data: ...
 
@@ -159,23 +160,19 @@ def _in_order(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Data]], *, 
 
 
 def _general_entries(architecture: Architecture, vocabulary: Vocabulary, about: About) -> tuple[Entry, ...]:
-    base = (
-        ()
-        if about.base is None
-        else (
-            Entry("general.base_model.count", "u32", 1),
-            Entry("general.base_model.0.name", "str", about.base),
-        )
-    )
-    return (
+    entries = [
         Entry("general.architecture", "str", architecture.name),
         Entry("general.type", "str", "model"),
         Entry("general.name", "str", _runtime_name(about.name, strips=vocabulary.strips_after_special)),
-        *(() if about.license is None else (Entry("general.license", "str", about.license),)),
-        *base,
         Entry("general.file_type", "u32", about.file_type),
         Entry("general.quantization_version", "u32", _QUANTIZATION_VERSION),
-    )
+    ]
+    if about.license is not None:
+        entries.append(Entry("general.license", "str", about.license))
+    if about.base is not None:
+        entries.append(Entry("general.base_model.count", "u32", 1))
+        entries.append(Entry("general.base_model.0.name", "str", about.base))
+    return tuple(entries)
 
 
 def _runtime_name(name: str, *, strips: bool) -> str:
