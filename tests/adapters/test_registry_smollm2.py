@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 
@@ -15,19 +14,9 @@ from dlm.adapters.weight_package.source import SMOLLM2
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.base_rows import find_base
 from dlm.domain.events import Event
+from dlm.domain.pretokenizers import FINGERPRINTS, PROBE, fingerprint
 
 pytestmark = pytest.mark.model
-
-# Text that exercises the cutting rules, and the sha256 of its token ids with the published SmolLM tokenizer: the
-# fingerprint by which GGUF converters recognise the pre-tokenizer "smollm".
-CHECK = (
-    "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n🚀 (normal) 😶\u200d🌫️ (multiple emojis concatenated) ✅ 🦙🦙 3 "
-    "33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 កាន់តែពិសេសអាច😁 ?我想在apple工作1314151天～ "
-    "------======= нещо на Български ''''''```````\"\"\"\"......!!!!!!?????? I've "
-    "been 'told he's there, 'RE you sure? 'M not sure I'll "
-    "make it, 'D you like some tea? We'Ve a'lL"
-)
-FINGERPRINT = "855059429035d75a914d1eda9f10a876752e281a054a7a3d421ef0533e5b6249"
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +60,9 @@ def test_the_tokenizer_is_the_published_one(base: ResolvedBase) -> None:
     from transformers import AutoTokenizer
 
     tok = AutoTokenizer.from_pretrained(base.folder)
-    ids = tok.encode(CHECK)
-    assert hashlib.sha256(str(ids).encode()).hexdigest() == FINGERPRINT
-    assert tok.decode(ids) == CHECK
+    ids = tok.encode(PROBE)
+    assert FINGERPRINTS[fingerprint(ids)] == "smollm"
+    assert tok.decode(ids) == PROBE
     assert tok.convert_tokens_to_ids(["<|endoftext|>", "<|im_start|>", "<|im_end|>"]) == [0, 1, 2]
     assert tok.encode("<|im_start|>user\nHi<|im_end|>")[-1] == 2
     assert (tok.bos_token, tok.eos_token, tok.pad_token) == ("<|im_start|>", "<|im_end|>", "<|im_end|>")

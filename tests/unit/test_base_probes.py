@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from dlm.domain.base_files import is_digested, is_used
 from dlm.domain.base_models import ATTENTION_TARGETS, FUSED_TARGETS
 from dlm.domain.errors import BaseModelError
 from dlm.domain.hub_base import chat_dialect, describe_facts, target_modules_of
-from dlm.domain.pretokenizers import infer_pretokenizer
+from dlm.domain.pretokenizers import FINGERPRINTS, fingerprint, infer_pretokenizer, pretokenizer_label
 from dlm.domain.probes import run_probes
+from tiny_tokenizers import CASES, CL100K, QWEN2
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 CHATML = "<|im_start|>{{ role }}<|im_end|>"
@@ -156,9 +158,10 @@ def split(numbers: str) -> dict[str, Any]:
     ("pre_tokenizer", "label"),
     [
         (split(r"\p{N}"), "qwen2"),
-        (split(r"\p{N}{1,3}"), "llama-bpe"),
+        (split(r"\p{N}{1,3}"), "dbrx"),
         (split(r"\p{N}{1,2}"), None),
         ({"type": "ByteLevel"}, "gpt-2"),
+        ({"type": "ByteLevel", "add_prefix_space": True}, None),
         ({"type": "ByteLevel", "use_regex": False}, None),
         (digits(individual=True), "smollm"),
         (digits(individual=False), None),
@@ -173,6 +176,29 @@ def test_the_cutting_rule_is_recognised_or_a_note_is_given(pre_tokenizer: object
     found, note = infer_pretokenizer({"pre_tokenizer": pre_tokenizer, "model": {"type": "BPE"}})
     assert found == (label or "default")
     assert (note is None) == (label is not None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ignores_merges", "label"),
+    [
+        (CL100K, True, "llama-bpe"),
+        (CL100K, False, "dbrx"),
+        (QWEN2, False, "qwen2"),
+        (QWEN2, True, None),
+        (CASES, False, "gpt-4o"),
+    ],
+)
+def test_one_cutting_rule_has_two_labels_where_merging_differs(
+    pattern: str, ignores_merges: bool, label: str | None
+) -> None:
+    steps = [{"type": "Split", "pattern": {"Regex": pattern}}, {"type": "ByteLevel", "use_regex": False}]
+    model = {"type": "BPE", "ignore_merges": ignores_merges}
+    assert pretokenizer_label({"pre_tokenizer": {"pretokenizers": steps, "type": "Sequence"}, "model": model}) == label
+
+
+def test_a_fingerprint_is_that_of_the_ids_in_decimal() -> None:
+    assert fingerprint([1, 22]) == hashlib.sha256(b"[1, 22]").hexdigest()
+    assert all(len(digest) == 64 for digest in FINGERPRINTS)
 
 
 def test_a_sentencepiece_vocabulary_needs_no_note() -> None:

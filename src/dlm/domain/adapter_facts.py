@@ -25,6 +25,8 @@ class AdapterFacts:
         has_chat_template: whether its tokenizer knows how to write a conversation.
         trained_4bit: whether the base was held in 4 bits while it was trained.
         nonfinite_tensor: name of a tensor with a NaN or infinite number; None when all are finite.
+        peculiar: settings of its configuration under which it is more than a sum of low-rank changes on an unchanged
+            base; only PEFT itself can run it then.
     """
 
     base_name: str
@@ -40,6 +42,7 @@ class AdapterFacts:
     has_chat_template: bool = False
     trained_4bit: bool = False
     nonfinite_tensor: str | None = None
+    peculiar: tuple[str, ...] = ()
 
     @property
     def highest_rank(self) -> int:

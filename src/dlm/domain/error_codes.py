@@ -278,6 +278,38 @@ _CODES = {
     "set training.precision: fp32.",
     "train.non-finite-weights": "The trained adapter holds numbers that are none, so it is not used; the version "
     "before stays. Lower training.learning_rate, or set training.precision: fp32.",
+    # export
+    "export.unknown-architecture": "GGUF files are written for some families of models, and the base has a part that "
+    "none of them has; the message names it. Export with --target vllm or --target hf-adapter.",
+    "export.unknown-tensor": "The base has a tensor that GGUF has no name for in its family. Export with --target vllm "
+    "or --target hf-adapter.",
+    "export.half-overflow": "A weight is too large for 16-bit floats. Export with --quant BF16 or Q8_0.",
+    "export.bad-tokenizer": "The tokenizer is damaged, or treats text in a way that the programs which read GGUF do "
+    "not. Export with --target vllm or --target hf-adapter.",
+    "export.pretokenizer": "The tokenizer cuts text by a rule that GGUF has no name for. Export with --target vllm.",
+    "export.self-check": "A file was read back after it was written, and something else came out. Check the disk, and "
+    "export again.",
+    "export.vocabulary": "The tokenizer has more tokens than the model has rows for them, so they do not belong "
+    "together. Train again with --fresh.",
+    "export.no-quantizer": "Levels with a K in their name need a quantiser, and none is installed. Run pip install "
+    "'dlm[runtime]', or choose --quant Q8_0 or F16.",
+    "export.quantizer-failed": "The program that quantises gave up; the message shows what it said last. Choose "
+    "--quant Q8_0 or F16 to do without it.",
+    "export.bad-weights": "A weight file is damaged or incomplete, or holds numbers that no weight can have. "
+    "Fetch the base again, or train again with --fresh.",
+    "export.bad-importance": "The cached importance matrix is damaged or not one for this model. Delete the folder "
+    "cache/imatrix in dlm's home, or export with --no-imatrix.",
+    "export.imatrix-failed": "The importance matrix could not be collected for this base. Export with --no-imatrix, "
+    "which costs some quality at Q4_K_M.",
+    "export.no-adapter": "A file of the trained adapter is missing, so there is nothing to export. Train the document "
+    "first.",
+    "export.damaged-adapter": "A file of the trained adapter cannot be read, or contradicts another one. Train again, "
+    "or go back to an earlier version.",
+    "export.unsafe-adapter": "The adapter's settings ask for Python code to be loaded, which no adapter needs. Do not "
+    "use it unless you know who made it.",
+    "export.unmixable": "The sum of these adapters is not an adapter: they differ in kind, base or tokenizer. Export "
+    "one of them alone with --adapter.",
+    "usage.adapter-mix": "--adapter-mix takes names with weights, such as knowledge:1.0,tone:0.5.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "

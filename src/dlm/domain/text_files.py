@@ -9,15 +9,26 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Iterable, Iterator
+from io import BufferedWriter
 from pathlib import Path
 
 from dlm.domain.errors import DiskError, StoreError
 
+_FLUSH_EVERY = 1 << 25
+"""Bytes; a small part of what systems let wait in memory."""
+
 
 def write_atomic(path: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Replace ``path`` with ``data`` so that a crash at any point leaves the old file or the new one, whole.
+    """Replace ``path`` with ``data``. See :func:`write_chunks_atomic`."""
+    write_chunks_atomic(path, (data,), mode=mode)
+
+
+def write_chunks_atomic(path: Path, chunks: Iterable[bytes | memoryview], *, mode: int | None = None) -> None:
+    """Replace ``path`` with the chunks so that a crash at any point leaves the old file or the new one, whole.
 
     Writes the sibling ``<name>.tmp.<pid>.<8 hex>``, flushes it to disk, renames it over the target, flushes the folder.
+    An error of the source of the chunks passes, and the old file stays.
 
     Args:
         mode: permission bits of the new file; an existing file's bits are kept when None.
@@ -32,7 +43,8 @@ def write_atomic(path: Path, data: bytes, *, mode: int | None = None) -> None:
         with temporary.open("xb") as file:
             if mode is not None:
                 temporary.chmod(mode)
-            file.write(data)
+            for chunk in _handing_over(file, chunks):
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -40,6 +52,20 @@ def write_atomic(path: Path, data: bytes, *, mode: int | None = None) -> None:
     except OSError as exc:
         temporary.unlink(missing_ok=True)
         raise disk_error(exc, path) from exc
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _handing_over(file: BufferedWriter, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """Have the system write large files to the disk while the rest is still being made, instead of all at the end."""
+    handed_over, end = 0, 0
+    for chunk in chunks:
+        yield chunk
+        end += len(chunk)
+        if end - handed_over > _FLUSH_EVERY and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), handed_over, end - handed_over, os.POSIX_FADV_DONTNEED)
+            handed_over = end
 
 
 def sync_folder(folder: Path) -> None:

@@ -28,6 +28,14 @@ class RuntimeJob:
     chat_template: Path | None = None
 
 
+@attrs.frozen
+class RuntimeAnswer:
+    """An answer; ``is_finished`` when the model ended it itself, not the limit of its length."""
+
+    text: str
+    is_finished: bool
+
+
 class LoadedRuntime(Protocol):
     """A model that is running, in a process of its own: a file that makes it crash does not take us along."""
 
@@ -44,7 +52,7 @@ class LoadedRuntime(Protocol):
         vocabulary."""
         ...
 
-    def answer(self, turns: Sequence[Turn], *, max_tokens: int) -> str:
+    def answer(self, turns: Sequence[Turn], *, max_tokens: int) -> RuntimeAnswer:
         """Answer greedily, through the interface that other programs use."""
         ...
 

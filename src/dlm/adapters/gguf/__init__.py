@@ -1,0 +1,1 @@
+"""GGUF files, written and read in Python."""

@@ -1,0 +1,131 @@
+"""The GGUF container: a head with typed keys, a list of tensors, then their data.
+
+Layout (version 3, little-endian): ``GGUF``, version, number of tensors, number of keys; the keys; for each tensor its
+name, sides (innermost first), type and place in the data; the data, each tensor at a multiple of the alignment. Source:
+the format's description in ggml's ``docs/gguf.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from dlm.adapters.gguf.entries import Entry
+from dlm.domain.errors import DiskError
+from dlm.domain.quantization import GgmlType, row_bytes
+from dlm.domain.text_files import disk_error, write_chunks_atomic
+
+ALIGNMENT = 32
+"""Bytes; what readers expect when no key says otherwise."""
+
+_VERSION = 3
+_LENGTH = struct.Struct("<Q")
+_ARRAY = 9
+_KEY_KINDS = MappingProxyType({"u32": (4, "I"), "i32": (5, "i"), "f32": (6, "f"), "bool": (7, "?"), "str": (8, "")})
+"""Number of a kind of value in the format, and how :mod:`struct` packs it."""
+
+TYPE_IDS = MappingProxyType(
+    {"F32": 0, "F16": 1, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "BF16": 30}
+)
+"""Numbers of tensor types in the format."""
+
+Data = bytes | memoryview
+
+
+@attrs.frozen
+class TensorInfo:
+    """A tensor of the file; ``shape`` with the numbers of a row last, as numpy gives it."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: GgmlType
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its data, without padding."""
+        return math.prod(self.shape[:-1]) * row_bytes(self.kind, self.shape[-1])
+
+
+def write_gguf(
+    into: Path, entries: Iterable[Entry], tensors: Sequence[TensorInfo], data_of: Callable[[TensorInfo], Iterable[Data]]
+) -> None:
+    """Write a file in one pass, so that a crash at any point leaves no half of it under the name.
+
+    Args:
+        data_of: gives a tensor's data in pieces; called for each tensor in turn.
+
+    Raises:
+        DiskError: there is no room for it, which is found before anything is written.
+    """
+    head = _head(entries, tensors)
+    _check_room(into, len(head) + sum(_padded(tensor.size_bytes) for tensor in tensors))
+    write_chunks_atomic(into, _pieces(head, tensors, data_of))
+
+
+def _pieces(
+    head: bytes, tensors: Sequence[TensorInfo], data_of: Callable[[TensorInfo], Iterable[Data]]
+) -> Iterator[Data]:
+    yield head
+    for tensor in tensors:
+        written = 0
+        for piece in data_of(tensor):
+            written += memoryview(piece).nbytes
+            yield piece
+        if written != tensor.size_bytes:
+            raise ValueError(f"{tensor.name} has {written} bytes and should have {tensor.size_bytes}")
+        yield bytes(_padded(written) - written)
+
+
+def _head(entries: Iterable[Entry], tensors: Sequence[TensorInfo]) -> bytes:
+    keys = [
+        _text(entry.key) + _value(entry) for entry in entries if entry.value != ()
+    ]  # the format has no empty arrays
+    parts = [b"GGUF", struct.pack("<IQQ", _VERSION, len(tensors), len(keys)), *keys]
+    place = 0
+    for tensor in tensors:
+        sides = tensor.shape[::-1]
+        parts.append(_text(tensor.name))
+        parts.append(struct.pack(f"<I{len(sides)}QIQ", len(sides), *sides, TYPE_IDS[tensor.kind], place))
+        place += _padded(tensor.size_bytes)
+    head = b"".join(parts)
+    return head + bytes(_padded(len(head)) - len(head))
+
+
+def _value(entry: Entry) -> bytes:
+    number, code = _KEY_KINDS[entry.kind]
+    if not isinstance(entry.value, tuple):
+        return struct.pack("<I", number) + _items(code, (entry.value,))
+    return struct.pack("<IIQ", _ARRAY, number, len(entry.value)) + _items(code, entry.value)
+
+
+def _items(code: str, values: Sequence[Any]) -> bytes:
+    return struct.pack(f"<{len(values)}{code}", *values) if code else b"".join([_text(text) for text in values])
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return _LENGTH.pack(len(data)) + data
+
+
+def _padded(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _check_room(into: Path, needed: int) -> None:
+    try:
+        free = shutil.disk_usage(into.parent).free
+    except OSError as exc:
+        raise disk_error(exc, into.parent) from exc
+    if free < needed:
+        raise DiskError(
+            "disk.full",
+            f"{into.name} takes {needed / 1e6:,.0f} MB, and {into.parent} has {free / 1e6:,.0f} MB left",
+            hint="Free some space, or choose a smaller --quant.",
+        )
