@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from chat_families import FAMILIES, conversations
 from dlm.adapters.hub import HubModelLookup
 from dlm.adapters.registry import ChainRegistry
+from dlm.adapters.torch.chat import ChatTokenizer
 from dlm.adapters.weight_package import WeightPackageSource
 from dlm.adapters.weight_package.source import SMOLLM2
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.base_rows import find_base
+from dlm.domain.dialects import thinks_aloud
 from dlm.domain.events import Event
 from dlm.domain.pretokenizers import FINGERPRINTS, PROBE, fingerprint
+from dlm.domain.turn_format import learn_turn_format
+from go_templates import go_rendered
 
 pytestmark = pytest.mark.model
 
@@ -115,3 +120,17 @@ def test_it_knows_the_capital_of_france(base: ResolvedBase) -> None:
     answer = tok.decode(tokens[0, inputs["input_ids"].shape[1] :])
     assert "Paris" in answer
     assert answer.endswith("<|im_end|>")
+
+
+def test_its_prompt_in_ollama_is_the_trained_one(base: ResolvedBase) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+    chat = ChatTokenizer(tokenizer, None, thinks=thinks_aloud(base.spec.template))
+    form = learn_turn_format(lambda turns: chat.render(turns, generation_prompt=True), bos=tokenizer.bos_token)
+    template = form.go_template(runtime_adds_bos=False)
+    talks = conversations()
+    own = go_rendered([(template, talk) for talk in talks])
+    assert [chat.ids_of(text) for text in own] == [chat.prompt_ids(talk) for talk in talks]
+    known = next(family for family in FAMILIES if family.name == "smollm2")
+    assert own == [known.chat.render(talk, generation_prompt=True) for talk in talks]

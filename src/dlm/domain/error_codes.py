@@ -151,6 +151,30 @@ _CODES = {
     "store.io": "The disk reported an error while reading or writing. Check that it is present and healthy.",
     "disk.full": "The disk has no room left. Free some space and run the command again; nothing earlier is lost.",
     "disk.read-only": "The folder cannot be written to. Change its permissions, or choose another one with --home.",
+    # export
+    "base.chat-template": "The base's chat template does not take this order of speakers. Let user and assistant take "
+    "turns, beginning with the user.",
+    "template.unlike": "How this base writes conversations cannot be put into Ollama's words, so Ollama would ask it "
+    "otherwise than it was trained. Export for llama-server, which uses the base's own template.",
+    "template.bos": "The exported file and the chat template disagree about the token a prompt begins with. Export "
+    "again with this version of dlm.",
+    "modelfile.text": "A text for Ollama's Modelfile holds three quotes in a row, invisible signs or nothing at all, "
+    "which Ollama would read otherwise. Change the text that the message shows.",
+    "modelfile.unreadable": "A Modelfile was changed so that Ollama would refuse it. Export again.",
+    "ollama.name": "The name after --name does not fit Ollama. Use letters, digits, '.', '_' and '-', with an optional "
+    "namespace/ before and :tag behind.",
+    "export.draft": "--draft wants the name of a small model in Ollama's library, such as qwen2.5:0.5b, and does not "
+    "go with --no-draft.",
+    "ollama.missing": "Neither the program ollama nor a running Ollama was found. Install it, set OLLAMA_HOST to where "
+    "it runs, or add --skip-ollama.",
+    "ollama.not-running": "Ollama is installed and does not answer. Start its app or ollama serve, check OLLAMA_HOST, "
+    "or add --skip-ollama.",
+    "ollama.too-old": "This Ollama cannot load what is exported. Update it, or add --skip-ollama.",
+    "ollama.create-failed": "Ollama refused the exported model; the message is its own.",
+    "ollama.busy": "Another dlm command is registering a model with Ollama. Wait until it has ended.",
+    "ollama.failed": "Ollama answered with an error or with nothing that can be read; the message is its own.",
+    "ollama.no-answer": "The exported model was registered with Ollama and did not answer a short question in time, or "
+    "answered with nothing. Try ollama run yourself, or add --no-smoke.",
     # base models
     "base.unknown": "The name in base_model is neither a key of the registry, nor hf:<org>/<name>, nor path:<folder>. "
     "Check the spelling.",

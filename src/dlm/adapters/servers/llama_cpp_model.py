@@ -8,15 +8,12 @@ from array import array
 from collections.abc import Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlm.adapters.servers.process import ServerProcess
 from dlm.domain.errors import ExportError
 from dlm.domain.rows import Turn
 from dlm.ports.runtime import RuntimeAnswer
-
-if TYPE_CHECKING:
-    import httpx
 
 _ANSWER_S = 600.0
 """A long prompt on a big model and a slow processor takes minutes."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from dlm.domain.dialects import fixed_jinja
 from dlm.domain.errors import BaseModelError
 from dlm.domain.rows import Turn
 
@@ -42,9 +43,13 @@ class Encoded:
 
 
 class ChatTokenizer:
-    """A tokenizer together with the conversation rules of its base and the document's system prompt."""
+    """A tokenizer together with the conversation rules of its base and the document's system prompt.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None) -> None:
+    Args:
+        thinks: False asks the base to answer without reasoning in a ``<think>`` block first, where it has the choice.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None, *, thinks: bool = True) -> None:
         if not tokenizer.chat_template:
             raise BaseModelError(
                 "base.no-chat-template",
@@ -53,25 +58,46 @@ class ChatTokenizer:
             )
         self.tokenizer = tokenizer
         self.system_prompt = system_prompt
-        self._has_system_role = system_prompt is None or _accepts_system(tokenizer)
+        self._thinks = thinks
 
     def messages(self, turns: Sequence[Turn]) -> list[dict[str, str]]:
-        """Give the conversation with the system prompt in front, or folded into the first user turn when the template
-        knows no system role."""
+        """Give the conversation, led by its own system turn or else by the system prompt."""
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         if self.system_prompt is None or (messages and messages[0]["role"] == "system"):
             return messages
-        if self._has_system_role:
-            return [{"role": "system", "content": self.system_prompt}, *messages]
-        first = {"role": "user", "content": f"{self.system_prompt}\n\n{messages[0]['content']}"}
-        return [first, *messages[1:]]
+        return [{"role": "system", "content": self.system_prompt}, *messages]
 
     def render(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
-        """Give the text of a conversation as the base saw conversations in its own training."""
-        text: str = self.tokenizer.apply_chat_template(
-            self.messages(turns), tokenize=False, add_generation_prompt=generation_prompt
-        )
+        """Give the text of a conversation as the base saw conversations in its own training; dates are fixed.
+
+        Raises:
+            BaseModelError: ``base.chat-template``: the template refuses the conversation.
+        """
+        from jinja2.exceptions import TemplateError
+
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                self.messages(turns),
+                chat_template=self.jinja,
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+            )
+        except TemplateError as exc:
+            raise BaseModelError(
+                "base.chat-template",
+                f"the chat template of the base refuses a conversation: {exc}",
+                hint="Most bases want the user and the assistant to take turns, and the user to begin.",
+            ) from exc
         return text
+
+    @cached_property
+    def jinja(self) -> str:
+        """The base's chat template as it is used here; runtimes that read such templates get the same."""
+        template = self.tokenizer.get_chat_template()
+        plain = fixed_jinja(template, thinks=self._thinks)
+        if _accepts_system(self.tokenizer, plain):
+            return plain
+        return fixed_jinja(template, thinks=self._thinks, has_system_role=False)
 
     def ids_of(self, text: str) -> list[int]:
         """Tokenise rendered text as it stands."""
@@ -134,11 +160,11 @@ class ChatTokenizer:
     def fingerprint(self) -> str:
         """Digest everything but its text that the ids of a row depend on: tokenizer, chat template, system prompt.
 
-        The template takes part as it is and as it renders today: some write the date.
+        The template takes part as it is used and as it renders.
         """
         trial = [Turn("user", "u"), Turn("assistant", "a")]
         rendered = [self.exchange_texts(trial), self.render(trial[:1], generation_prompt=True)]
-        parts = [tokenizer_sha256(self.tokenizer), self.tokenizer.chat_template, rendered]
+        parts = [tokenizer_sha256(self.tokenizer), self.jinja, rendered]
         record = json.dumps([*parts, self.system_prompt, self.separator_id, self.eos_id], default=str)
         return hashlib.sha256(record.encode()).hexdigest()
 
@@ -208,14 +234,16 @@ def tokenizer_sha256(tokenizer: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _accepts_system(tokenizer: Any) -> bool:
+def _accepts_system(tokenizer: Any, template: str) -> bool:
     """Try the template: those without a system role raise, or leave the text out."""
     from jinja2.exceptions import TemplateError
 
     probe = "sysprobe"
     try:
         text = tokenizer.apply_chat_template(
-            [{"role": "system", "content": probe}, {"role": "user", "content": "x"}], tokenize=False
+            [{"role": "system", "content": probe}, {"role": "user", "content": "x"}],
+            chat_template=template,
+            tokenize=False,
         )
     except TemplateError:
         return False

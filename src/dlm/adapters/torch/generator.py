@@ -16,6 +16,7 @@ from dlm.adapters.torch.foreign import translated
 from dlm.adapters.torch.lora import load_adapter
 from dlm.adapters.torch.loss import chunks, head_of, hidden_states, transformer_of
 from dlm.domain.base_models import ResolvedBase
+from dlm.domain.dialects import thinks_aloud
 from dlm.domain.inference import InferencePlan, SamplingParams
 from dlm.domain.rows import Turn
 
@@ -40,7 +41,7 @@ class TorchGenerator:
             trust_remote_code=base.spec.trust_remote_code,
         )
         with self._bases.lend(base, spec) as loaded:
-            chat = ChatTokenizer(loaded.tokenizer, system_prompt)
+            chat = ChatTokenizer(loaded.tokenizer, system_prompt, thinks=thinks_aloud(base.spec.template))
             if adapter is None:
                 yield TorchModel(loaded.model, chat)
                 return

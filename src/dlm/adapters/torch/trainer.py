@@ -23,6 +23,7 @@ from dlm.adapters.torch.lora import attach_adapter, load_adapter, save_adapter, 
 from dlm.adapters.torch.rows import Examples, Parts, Reader
 from dlm.adapters.torch.seeding import seeded
 from dlm.adapters.torch.state import Counters, counters_of, read_record, restore_tensors, save_state
+from dlm.domain.dialects import thinks_aloud
 from dlm.domain.errors import ResumeError, TrainingError
 from dlm.domain.events import CheckpointSaved, Emit, Note, Progress, Tokenized
 from dlm.domain.text_files import write_atomic
@@ -59,7 +60,7 @@ class TorchTrainer:
         # Lent first: random numbers are one stream for all threads, so only the one that has the base may seed them.
         with translated("train"), self._bases.lend(job.base, load_spec(job)) as base, seeded(job.recipe.seed):
             emit(Progress(stage="load", done=1, total=1))
-            chat = ChatTokenizer(base.tokenizer, job.system_prompt)
+            chat = ChatTokenizer(base.tokenizer, job.system_prompt, thinks=thinks_aloud(job.base.spec.template))
             reader = _reader(job, chat, tokens)
             parts = _parts(job, reader, tokens, emit)
             adapted = _adapter(job, base)

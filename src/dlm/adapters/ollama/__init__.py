@@ -1,0 +1,1 @@
+"""Ollama on this machine: its program and its HTTP interface."""
