@@ -113,6 +113,7 @@ _CODES = {
     "store.bad-id": "Something that is not a document id was used as one. The id stands at the top of the document.",
     "store.bad-adapter-name": "Adapter names are small letters, digits and _, start with a letter, and are not "
     "'default' or 'versions'.",
+    "store.bad-export-name": "An export can only be kept under a name of letters, digits, '.', '_' and '-'.",
     "store.bad-log-name": "Log names are letters, digits, '.', '_' and '-'. Choose another name.",
     "store.wrong-document": "A record of one document was about to be written into another one's store. "
     "This is a fault of the program that called dlm.",
@@ -175,8 +176,10 @@ _CODES = {
     "ollama.failed": "Ollama answered with an error or with nothing that can be read; the message is its own.",
     "ollama.no-answer": "The exported model was registered with Ollama and did not answer a short question in time, or "
     "answered with nothing. Try ollama run yourself, or add --no-smoke.",
-    "export.runtime-failed": "llama.cpp, which runs exported files, is missing, could not load one or ended; the message "
-    "holds the end of its report. Install it with pip install 'dlm[runtime]' or update it.",
+    "export.runtime-failed": "llama.cpp, which runs exported files, is missing, could not load one or ended; the "
+    "message holds the end of its report. Install it with pip install 'dlm[runtime]' or update it.",
+    "export.busy": "Another dlm command is writing the same export of this document. Wait until it has ended.",
+    "export.manifest-unreadable": "The export_manifest.json of an export was damaged or edited. Export again.",
     # base models
     "base.unknown": "The name in base_model is neither a key of the registry, nor hf:<org>/<name>, nor path:<folder>. "
     "Check the spelling.",

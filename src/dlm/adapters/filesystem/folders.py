@@ -48,7 +48,7 @@ def sync_tree(folder: Path) -> None:
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
             raise StoreError(
                 "store.not-a-file",
-                f"{entry} is neither a file nor a folder; an adapter version holds nothing else",
+                f"{entry} is neither a file nor a folder; a store holds nothing else",
                 hint="Write the file itself instead of a link to it.",
             )
         if entry.is_dir():
