@@ -338,6 +338,18 @@ _CODES = {
     "use it unless you know who made it.",
     "export.unmixable": "The sum of these adapters is not an adapter: they differ in kind, base or tokenizer. Export "
     "one of them alone with --adapter.",
+    "export.other-base": "The adapter was trained on another base model than the document names now. Train again, or "
+    "put the old base_model back.",
+    "export.base-changed": "The base model's files are not those the adapter was trained on. Train again, or put the "
+    "old files back.",
+    "export.no-chat-template": "The base does not say how conversations are written. Export with --no-template, or "
+    "train on a base made for conversations.",
+    "export.cannot-carry": "The program you export for cannot run this kind of adapter; the message names what it is. "
+    "Export with another --target.",
+    "export.rank": "The adapter's rank is higher than vLLM can run. Train with a smaller training.lora_r, or export "
+    "with --target ollama.",
+    "export.merge-4bit": "The adapter was trained over a 4-bit base, and merging puts it into the 16-bit one. Add "
+    "--dequantize to accept that, or export without --merged.",
     "usage.adapter-mix": "--adapter-mix takes names with weights, such as knowledge:1.0,tone:0.5.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
