@@ -350,6 +350,20 @@ _CODES = {
     "with --target ollama.",
     "export.merge-4bit": "The adapter was trained over a 4-bit base, and merging puts it into the 16-bit one. Add "
     "--dequantize to accept that, or export without --merged.",
+    "export.script-text": "A name or folder holds a line break, or a comma where llama.cpp takes one for an end, so no "
+    "launch script can pass it on. Choose another name.",
+    "export.lora-rank": "vLLM serves adapters up to rank 512. Train with a smaller lora_r, or export for llama-server "
+    "with --merged.",
+    "smoke.ended": "The server that the launch script starts gave up; the end of what it printed is shown. Repair what "
+    "it names, or add --no-smoke.",
+    "smoke.not-ready": "The server was started and did not become ready in time. Run the launch script yourself to see "
+    "why, or add --no-smoke.",
+    "smoke.refused": "The server is running and refused a question, for a missing key or an unknown model. Check "
+    "DLM_SERVER_API_KEY, or add --no-smoke.",
+    "smoke.no-answer": "The server is running and did not answer a short question in time, or not in a form that can be "
+    "read. Try the launch script yourself, or add --no-smoke.",
+    "smoke.blank": "The exported model answered a greeting with nothing. Ask it yourself; if it stays silent, train "
+    "again. --no-smoke skips this question.",
     "usage.adapter-mix": "--adapter-mix takes names with weights, such as knowledge:1.0,tone:0.5.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
