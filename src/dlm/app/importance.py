@@ -60,7 +60,8 @@ def importance_of(
     corpus = read_corpus(document, sources=sources, store=store, emit=emit)
     text = calibration_text(_contents(corpus, replay, emit))
     if is_surely_too_short(text):
-        return _none(0, emit)
+        emit(_without(0))
+        return None
     key = ImportanceKey(base_sha256=_digest_of(base), corpus_sha256=text_sha256(text))
     found = MIN_CHUNKS
 
@@ -70,11 +71,13 @@ def importance_of(
         return found
 
     kept = cache.get(key, build)
-    return _none(found, emit) if kept is None else kept
+    if kept is None:
+        emit(_without(found))
+    return kept
 
 
-def _none(chunks: int, emit: Emit) -> None:
-    emit(Note(subject="importance", message=too_little_text(chunks)))
+def _without(chunks: int) -> Note:
+    return Note(subject="importance", message=too_little_text(chunks))
 
 
 def _digest_of(base: ResolvedBase) -> str:

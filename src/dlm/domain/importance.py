@@ -1,4 +1,4 @@
-"""Importance matrices as values: over which text the inputs of a base's layers are measured, and what one is kept under.
+"""Importance matrices as values: over which text the inputs of layers are measured, and what a matrix is kept under.
 
 A K-quant rounds the weights of frequent, large inputs more carefully when it knows which those are. They are measured
 by running the base over text of the kind that it will read: the document's.
