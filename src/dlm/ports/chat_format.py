@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,7 @@ class ChatFormat:
     Args:
         jinja: the chat template as training used it, for runtimes that read such templates.
         render: gives a conversation as text, with the opening of the answer.
+        encode: gives the token ids of such a text.
         bos: text of the token a prompt begins with; empty when there is none.
         adds_bos: whether runtimes put that token in front of rendered text by themselves.
         end_tokens: texts of the tokens that end an answer.
@@ -26,6 +28,7 @@ class ChatFormat:
 
     jinja: str
     render: Render
+    encode: Callable[[str], Sequence[int]]
     bos: str = ""
     adds_bos: bool = False
     end_tokens: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ class TorchChatFormat:
             return ChatFormat(
                 jinja=chat.jinja,
                 render=lambda turns: chat.render(turns, generation_prompt=True),
+                encode=chat.ids_of,
                 bos=tokenizer.bos_token or "",
                 adds_bos=tokenizer.bos_token_id is not None and start[:1] == [tokenizer.bos_token_id],
                 end_tokens=_texts(tokenizer, [*_generation_ends(base.folder), tokenizer.eos_token_id]),
