@@ -335,6 +335,10 @@ _CODES = {
     "use it unless you know who made it.",
     "export.unmixable": "The sum of these adapters is not an adapter: they differ in kind, base or tokenizer. Export "
     "one of them alone with --adapter.",
+    "export.unfit-adapter": "The adapter has a part that the form of this export cannot hold; the message names it. "
+    "Export with --merged, or with --target hf-adapter.",
+    "export.other-base": "The adapter changes layers that the base does not have, or has in another size. Train again "
+    "with --fresh.",
     "usage.adapter-mix": "--adapter-mix takes names with weights, such as knowledge:1.0,tone:0.5.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
