@@ -83,8 +83,8 @@ def _weights(sources: Sequence[_Source], modules: Sequence[str], method: MixMeth
         a, b = _stacked(sources, module)
         if method == "svd":
             a, b = cut_to_rank(a, b, rank)
-        yield _padded(a, (rank, a.shape[1])).tobytes()
-        yield _padded(b, (b.shape[0], rank)).tobytes()
+        yield padded(a, (rank, a.shape[1])).tobytes()
+        yield padded(b, (b.shape[0], rank)).tobytes()
 
 
 def _sides(sources: Sequence[_Source], module: str, names: Factors) -> tuple[int, int]:
@@ -133,7 +133,7 @@ def cut_to_rank(
     return (root[:, None] * right).astype(np.float32), (left * root).astype(np.float32)
 
 
-def _padded(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+def padded(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
     """Add zeros below and to the right, which change no product."""
     import numpy as np
 
