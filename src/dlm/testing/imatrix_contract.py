@@ -57,7 +57,7 @@ class ImatrixContract:
         assert [event for event in events if isinstance(event, Progress)][-1].done == 5
         assert list(into.parent.iterdir()) == [into]
         reader = gguf.GGUFReader(into)
-        assert reader.get_field("general.type").contents() == "imatrix"  # type: ignore[union-attr]
+        assert reader.get_field("general.type").contents() == "imatrix"
         tokens = {t.name: float(t.data.reshape(-1)[0]) for t in reader.tensors if t.name.endswith(".counts")}
         assert tokens["blk.0.attn_q.weight.counts"] == 5 * SIZE
 
