@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from base_made import resolved_base, write_model
+from dlm.adapters.mlx_files import MlxExporter
 from dlm.adapters.peft_files import PeftExporter, PeftFiles
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.export_targets import WeightsFormat
@@ -84,3 +85,15 @@ class TestPeftMadeUniform(_Real):
         adapter = write_adapter(tmp_path / "adapter", ranks={Q: 4, V: 2}, rank_pattern={"v_proj": 2})
         facts = PeftFiles().facts(adapter)
         return WeightsJob(base=base_of(tmp_path / "base"), adapter=adapter, facts=facts)
+
+
+class TestMlx(_Real):
+    @pytest.fixture
+    def exporter(self) -> ExporterPort:
+        return MlxExporter()
+
+
+class TestMlxWithoutOneRank(TestPeftMadeUniform):
+    @pytest.fixture
+    def exporter(self) -> ExporterPort:
+        return MlxExporter()

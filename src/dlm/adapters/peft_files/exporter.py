@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from dlm.adapters.peft_files.config import read_settings
-from dlm.adapters.peft_files.facts import factors_by_module
 from dlm.adapters.peft_files.mixing import padded
 from dlm.adapters.peft_files.reading import CONFIG, WEIGHTS, read_object
 from dlm.adapters.peft_files.tensors import TensorFile
@@ -22,6 +21,7 @@ from dlm.domain.errors import ExportError
 from dlm.domain.events import Emit, Progress
 from dlm.domain.export_targets import WeightsFormat
 from dlm.domain.json_record import dump_object
+from dlm.domain.lora_tensors import factors_by_module
 from dlm.domain.manifest import ADAPTER_NAME
 from dlm.domain.safetensors_header import header_bytes
 from dlm.domain.text_files import disk_error, write_chunks_digested

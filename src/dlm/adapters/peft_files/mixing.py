@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from dlm.adapters.peft_files.config import read_revision
-from dlm.adapters.peft_files.facts import Factors, factors_by_module, read_facts
+from dlm.adapters.peft_files.facts import read_facts
 from dlm.adapters.peft_files.reading import CONFIG, WEIGHTS, damaged
 from dlm.adapters.peft_files.tensors import TensorFile
 from dlm.adapters.peft_files.tokenizer import copy_tokenizer
 from dlm.domain.adapter_facts import AdapterFacts
 from dlm.domain.adapter_mix import check_mixable
 from dlm.domain.json_record import dump_object
+from dlm.domain.lora_tensors import Factors, factors_by_module
 from dlm.domain.safetensors_header import header_bytes
 from dlm.domain.text_files import write_atomic, write_chunks_atomic
 from dlm.ports.adapter_files import MixMethod, MixPart
