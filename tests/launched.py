@@ -23,7 +23,7 @@ printf '%s\\0' "$0" "$PWD" "${{LLAMA_API_KEY-}}${{VLLM_API_KEY-}}" \\
 
 @attrs.frozen
 class Call:
-    """How a program was started: its path, its folder, the API key and vLLM's settings for Apple it found, arguments."""
+    """How a program was started: its path, its folder, its API key, vLLM's settings for Apple, arguments."""
 
     program: str
     cwd: str
