@@ -10,7 +10,7 @@ import attrs
 from dlm.domain.base_models import BaseSpec
 from dlm.domain.base_rows import refuse_unusable
 from dlm.domain.document import Document
-from dlm.domain.errors import ConfigError, InferenceError
+from dlm.domain.errors import ConfigError, DlmError, InferenceError
 from dlm.domain.license import LicenseAcceptance, license_gate
 from dlm.domain.manifest import Manifest
 from dlm.ports.registry import RegistryPort
@@ -69,22 +69,32 @@ def _refuse_unusable(spec: BaseSpec) -> None:
         )
 
 
-def trained_adapter(document: Document, manifest: Manifest | None, store: StorePort) -> AdapterRef:
-    """Give the document's current adapter. Looks at the store only.
+def trained_adapter(
+    document: Document,
+    manifest: Manifest | None,
+    store: StorePort,
+    *,
+    adapter: str | None = None,
+    error: type[DlmError] = InferenceError,
+) -> AdapterRef:
+    """Give a document's current adapter. Looks at the store only.
+
+    Args:
+        adapter: of a document with several.
+        error: what is raised.
 
     Raises:
-        InferenceError: the document was never trained, or on another base than it names now.
+        DlmError: it was never trained, or on another base than the document names now.
     """
     retrain = f"dlm train {document.path or '<document>'}"
-    adapter = store.current(document.dlm_id)
-    if adapter is None:
-        raise InferenceError(
-            "infer.no-adapter", "this document has not been trained yet", hint=f"Train it first: {retrain}"
-        )
+    found = store.current(document.dlm_id, adapter)
+    if found is None:
+        what = "this document has" if adapter is None else f"the adapter {adapter} has"
+        raise error("infer.no-adapter", f"{what} not been trained yet", hint=f"Train it first: {retrain}")
     if manifest and manifest.base_model != document.base_model:
-        raise InferenceError(
+        raise error(
             "infer.base-changed",
             f"the adapter was trained on {manifest.base_model}, the document now says {document.base_model}",
             hint=f"Put base_model back, or train on the new base: {retrain}",
         )
-    return adapter
+    return found

@@ -15,9 +15,9 @@ from dlm.domain.document import Document
 from dlm.domain.errors import DlmError, DocumentError
 from dlm.domain.exam import exam_from_json
 from dlm.domain.frontmatter import CacheConfig
-from dlm.domain.json_record import plain_time
+from dlm.domain.export_report import parity_line
 from dlm.domain.lock import Lock
-from dlm.domain.manifest import Manifest
+from dlm.domain.manifest import Manifest, export_record
 from dlm.ports.metrics import MetricsPort
 from dlm.ports.replay import ReplayPort, ReplaySize
 from dlm.ports.sources import SourcesPort
@@ -87,7 +87,7 @@ class ShowReport:
             ("store", f"{self.location} ({human_size(self.size.total if self.size else 0)})"),
             ("adapter", self._adapter_line()),
             ("runs", _runs_line(self.manifest)),
-            ("exports", str(len(self.manifest.exports)) if self.manifest.exports else "none"),
+            ("exports", _exports_line(self.manifest)),
         ]
         rows += self.files.lines()
         exam = _last_exam(self.manifest)
@@ -189,9 +189,7 @@ def _manifest_record(manifest: Manifest) -> dict[str, Any]:
         "training_runs": len(manifest.training_runs),
         "last_trained_at": f"{max(ended):%Y-%m-%dT%H:%M:%S}" if ended else None,
         "source_path": manifest.source_path,
-        "exports": [
-            {**attrs.asdict(export), "exported_at": plain_time(export.exported_at)} for export in manifest.exports
-        ],
+        "exports": [export_record(export) for export in manifest.exports],
         "content_hashes": dict(manifest.content_hashes),
         "pinned_versions": dict(manifest.pinned_versions),
         "exam": _last_exam(manifest),
@@ -208,6 +206,14 @@ def _runs_line(manifest: Manifest) -> str:
     last = manifest.training_runs[-1]
     when = last.ended_at or last.started_at
     return f"{len(manifest.training_runs)}, last {last.status} {when:%Y-%m-%d %H:%M} UTC"
+
+
+def _exports_line(manifest: Manifest) -> str:
+    if not manifest.exports:
+        return "none"
+    last = manifest.exports[-1]
+    line = f"{len(manifest.exports)}, last for {last.target} {last.quant} {last.exported_at:%Y-%m-%d %H:%M} UTC"
+    return line if last.parity is None else f"{line}; {parity_line(last.parity, None)}"
 
 
 def _lock_record(lock: Lock | None, problem: str | None, location: Path) -> dict[str, Any] | None:

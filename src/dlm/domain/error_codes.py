@@ -113,6 +113,7 @@ _CODES = {
     "store.bad-id": "Something that is not a document id was used as one. The id stands at the top of the document.",
     "store.bad-adapter-name": "Adapter names are small letters, digits and _, start with a letter, and are not "
     "'default' or 'versions'.",
+    "store.bad-export-name": "An export can only be kept under a name of letters, digits, '.', '_' and '-'.",
     "store.bad-log-name": "Log names are letters, digits, '.', '_' and '-'. Choose another name.",
     "store.wrong-document": "A record of one document was about to be written into another one's store. "
     "This is a fault of the program that called dlm.",
@@ -175,8 +176,10 @@ _CODES = {
     "ollama.failed": "Ollama answered with an error or with nothing that can be read; the message is its own.",
     "ollama.no-answer": "The exported model was registered with Ollama and did not answer a short question in time, or "
     "answered with nothing. Try ollama run yourself, or add --no-smoke.",
-    "export.runtime-failed": "llama.cpp, which runs exported files, is missing, could not load one or ended; the message "
-    "holds the end of its report. Install it with pip install 'dlm[runtime]' or update it.",
+    "export.runtime-failed": "llama.cpp, which runs exported files, is missing, could not load one or ended; the "
+    "message holds the end of its report. Install it with pip install 'dlm[runtime]' or update it.",
+    "export.busy": "Another dlm command is writing the same export of this document. Wait until it has ended.",
+    "export.manifest-unreadable": "The export_manifest.json of an export was damaged or edited. Export again.",
     # base models
     "base.unknown": "The name in base_model is neither a key of the registry, nor hf:<org>/<name>, nor path:<folder>. "
     "Check the spelling.",
@@ -335,6 +338,18 @@ _CODES = {
     "use it unless you know who made it.",
     "export.unmixable": "The sum of these adapters is not an adapter: they differ in kind, base or tokenizer. Export "
     "one of them alone with --adapter.",
+    "export.other-base": "The adapter was trained on another base model than the document names now. Train again, or "
+    "put the old base_model back.",
+    "export.base-changed": "The base model's files are not those the adapter was trained on. Train again, or put the "
+    "old files back.",
+    "export.no-chat-template": "The base does not say how conversations are written. Export with --no-template, or "
+    "train on a base made for conversations.",
+    "export.cannot-carry": "The program you export for cannot run this kind of adapter; the message names what it is. "
+    "Export with another --target.",
+    "export.rank": "The adapter's rank is higher than vLLM can run. Train with a smaller training.lora_r, or export "
+    "with --target ollama.",
+    "export.merge-4bit": "The adapter was trained over a 4-bit base, and merging puts it into the 16-bit one. Add "
+    "--dequantize to accept that, or export without --merged.",
     "export.script-text": "A name or folder holds a line break, or a comma where llama.cpp takes one for an end, so no "
     "launch script can pass it on. Choose another name.",
     "export.lora-rank": "vLLM serves adapters up to rank 512. Train with a smaller lora_r, or export for llama-server "
@@ -350,6 +365,10 @@ _CODES = {
     "smoke.blank": "The exported model answered a greeting with nothing. Ask it yourself; if it stays silent, train "
     "again. --no-smoke skips this question.",
     "usage.adapter-mix": "--adapter-mix takes names with weights, such as knowledge:1.0,tone:0.5.",
+    "export.runtime-failed": "The program that runs GGUF files stopped or answered with nonsense; the message shows what "
+    "it said last. Update it, export again, or add --no-smoke to go without the check.",
+    "export.parity": "The exported file was run, and it does not say what the trained model says; the message shows "
+    "figures and the probable cause. Export with a finer level such as --quant Q8_0, or keep it with --no-smoke.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "

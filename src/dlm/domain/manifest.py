@@ -25,6 +25,8 @@ ADDITIONS: Mapping[str, str] = MappingProxyType(
         "skip_export_probes": "the answer given at init, so that later commands do not probe an hf: base again",
         "training_runs[].learned_sha256": "digest of all that decided the run, so that an unchanged document is not "
         "trained again",
+        "exports[].folder": "where the export lies, as one level can have several",
+        "exports[].parity": "how far the exported model is from the trained one, so that show can tell",
         "training_runs[].exam": "what the run's exam found, so that show can tell which answers are known",
     }
 )
@@ -90,7 +92,12 @@ class TrainingRun:
 
 @attrs.frozen(kw_only=True)
 class ExportRecord:
-    """One artefact that was exported. Digests are lower-case hex sha256."""
+    """One artefact that was exported. Digests are lower-case hex sha256.
+
+    Args:
+        folder: below the store's ``exports``.
+        parity: how far it is from the trained model; None when that was not measured.
+    """
 
     exported_at: datetime = attrs.field(converter=in_seconds)
     target: str
@@ -104,6 +111,8 @@ class ExportRecord:
     smoke_output_first_line: str | None = None
     adapter_name: str | None = None
     adapter_mix: tuple[tuple[str, float], ...] | None = None
+    folder: str | None = None
+    parity: Mapping[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -248,9 +257,7 @@ def manifest_to_json(manifest: Manifest) -> str:
         "created_at": plain_time(manifest.created_at),
         "updated_at": plain_time(manifest.updated_at),
         "training_runs": [_run_record(run) for run in manifest.training_runs],
-        "exports": [
-            {**attrs.asdict(export), "exported_at": plain_time(export.exported_at)} for export in manifest.exports
-        ],
+        "exports": [export_record(export) for export in manifest.exports],
         "license_acceptance": manifest.license_acceptance and manifest.license_acceptance.to_record(),
     }
     if not manifest.skip_export_probes:
@@ -286,6 +293,15 @@ def _check_version(version: object, path: str) -> None:
         )
     if version is True or version != SCHEMA_VERSION:
         raise RecordError(f"$.schema_version: expected {SCHEMA_VERSION}, found {version!r}")
+
+
+def export_record(export: ExportRecord) -> dict[str, Any]:
+    """Give an export as a JSON object."""
+    record = {**attrs.asdict(export), "exported_at": plain_time(export.exported_at)}
+    for key in ("folder", "parity"):
+        if record[key] is None:
+            del record[key]
+    return record
 
 
 def _run_record(run: TrainingRun) -> dict[str, Any]:

@@ -78,6 +78,18 @@ class EvalMetrics:
 
 
 @attrs.frozen(kw_only=True)
+class ExportMetrics:
+    """One export: what it took. ``size_bytes`` of all files, ``duration_s`` from the order to the last check."""
+
+    exported_at: datetime
+    quant: str | None = None
+    merged: bool = False
+    ollama_name: str | None = None
+    size_bytes: int | None = None
+    duration_s: float | None = None
+
+
+@attrs.frozen(kw_only=True)
 class TokenizationMetrics:
     """How a run got its tokens: ``cache_hits`` and ``cache_misses`` count rows."""
 

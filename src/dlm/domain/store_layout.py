@@ -22,11 +22,13 @@ TRAINING_RUN = "training_run.json"
 """In a version's folder: how it was trained, as far as loading it depends on that."""
 ROW_CACHE = "tokenized-cache"
 """Rows as token ids, kept between trainings; may be deleted at any time."""
+EXPORTS = "exports"
 CHECKPOINTS = "adapter/_checkpoint"
 """The underscore keeps it apart from named adapters, whose names start with a letter."""
 
 _VERSION = re.compile(r"v(\d{4,})")
 _SPENT = re.compile(r"v(\d{4,})(-.*)?")
+_EXPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LOG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -91,6 +93,19 @@ def checked_log_name(name: str) -> str:
     if not _LOG_NAME.fullmatch(name):
         raise StoreError(
             "store.bad-log-name", f"{name!r} cannot name a log", hint="Use letters, digits, '.', '_' and '-'."
+        )
+    return name
+
+
+def checked_export_name(name: str) -> str:
+    """Give ``name``, now known to be safe as a folder name.
+
+    Raises:
+        StoreError: it holds anything but letters, digits, ``.``, ``_`` and ``-``, or is longer than 100.
+    """
+    if not _EXPORT_NAME.fullmatch(name):
+        raise StoreError(
+            "store.bad-export-name", f"{name!r} cannot name an export", hint="Use letters, digits, '.', '_' and '-'."
         )
     return name
 

@@ -13,6 +13,7 @@ import attrs
 from dlm.domain.events import Emit
 from dlm.domain.metrics import (
     EvalMetrics,
+    ExportMetrics,
     RunFilter,
     RunHistory,
     RunMetrics,
@@ -85,3 +86,11 @@ class MetricsPort(RunSink, Protocol):
     def tokenization(self, dlm_id: str, run_id: int) -> TokenizationMetrics | None: ...
 
     def exam(self, dlm_id: str, run_id: int) -> Mapping[str, Any] | None: ...
+
+    def add_export(self, dlm_id: str, export: ExportMetrics) -> None:
+        """Keep the figures of an export. Raises ``MetricsError`` when they cannot be written."""
+        ...
+
+    def exports(self, dlm_id: str) -> tuple[ExportMetrics, ...]:
+        """Give all exports, newest first."""
+        ...

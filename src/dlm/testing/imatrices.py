@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.events import Emit, Progress
+from dlm.domain.importance import MIN_CHUNKS
 
 
 class FlatImatrix:
@@ -23,7 +24,7 @@ class FlatImatrix:
     ) -> int:
         self.texts = tuple(texts)
         count = min(chunks, len("".join(self.texts)) // chunk_size)
-        if count < 2:
+        if count < MIN_CHUNKS:
             return count
         for done in range(1, count + 1):
             emit(Progress(stage="imatrix", done=done, total=count, unit="pieces"))

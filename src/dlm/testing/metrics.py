@@ -22,7 +22,15 @@ from dlm.domain.events import (
     Tokenized,
 )
 from dlm.domain.json_record import finite
-from dlm.domain.metrics import EvalMetrics, RunFilter, RunHistory, RunMetrics, StepMetrics, TokenizationMetrics
+from dlm.domain.metrics import (
+    EvalMetrics,
+    ExportMetrics,
+    RunFilter,
+    RunHistory,
+    RunMetrics,
+    StepMetrics,
+    TokenizationMetrics,
+)
 from dlm.ports.clock import Clock
 from dlm.ports.metrics import ObservedRun
 from dlm.testing.clocks import FixedClock
@@ -37,6 +45,7 @@ class MemoryMetrics:
         self._clock = clock or FixedClock()
         self._runs: dict[str, dict[int, RunHistory]] = {}
         self.observed: list[ObservedRun] = []
+        self._exports: dict[str, list[ExportMetrics]] = {}
 
     @contextmanager
     def observe(self, run: ObservedRun, warn: Callable[[str], None]) -> Iterator[Emit]:
@@ -144,6 +153,12 @@ class MemoryMetrics:
     def exam(self, dlm_id: str, run_id: int) -> Mapping[str, Any] | None:
         item = self.history(dlm_id, run_id)
         return item.exam if item else None
+
+    def add_export(self, dlm_id: str, export: ExportMetrics) -> None:
+        self._exports.setdefault(dlm_id, []).insert(0, export)
+
+    def exports(self, dlm_id: str) -> tuple[ExportMetrics, ...]:
+        return tuple(self._exports.get(dlm_id, ()))
 
 
 def _told(run: RunMetrics, event: Event, clock: Clock) -> RunMetrics:

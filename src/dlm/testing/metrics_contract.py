@@ -26,7 +26,7 @@ from dlm.domain.events import (
     StepDone,
     Tokenized,
 )
-from dlm.domain.metrics import EvalMetrics, MetricStatus, RunFilter, StepMetrics
+from dlm.domain.metrics import EvalMetrics, ExportMetrics, MetricStatus, RunFilter, StepMetrics
 from dlm.ports.metrics import MetricsPort, ObservedRun
 from dlm.testing.clocks import A_MOMENT, FixedClock
 
@@ -264,6 +264,18 @@ class MetricsContract:
             assert port.runs(ID, RunFilter())[0].status == "running"
             emit(finished())
         assert port.runs(ID, RunFilter())[0].status == "ok"
+
+    def test_exports_are_kept_beside_the_runs(self, port: MetricsPort, locate: Callable[[str], Path]) -> None:
+        assert port.exports(ID) == ()
+        plain = ExportMetrics(exported_at=A_MOMENT, quant="Q8_0", size_bytes=1 << 40, duration_s=2.5)
+        later = ExportMetrics(
+            exported_at=A_MOMENT + timedelta(seconds=1), quant="hf", merged=True, ollama_name="ada/notes:v0001"
+        )
+        for export in (plain, later):
+            port.add_export(ID, export)
+        assert port.exports(ID) == (later, plain)
+        assert port.exports(OTHER_ID) == ()
+        assert port.runs(ID, RunFilter()) == ()
 
     def test_documents_do_not_meet(self, port: MetricsPort, locate: Callable[[str], Path]) -> None:
         self.keep(port, a_run(locate(ID)), [a_step(1), finished()])

@@ -48,7 +48,7 @@ def sync_tree(folder: Path) -> None:
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
             raise StoreError(
                 "store.not-a-file",
-                f"{entry} is neither a file nor a folder; an adapter version holds nothing else",
+                f"{entry} is neither a file nor a folder; a store holds nothing else",
                 hint="Write the file itself instead of a link to it.",
             )
         if entry.is_dir():
@@ -83,11 +83,17 @@ def sweep(root: Path) -> None:
     for entry in _entries(root):
         if entry.name.startswith(_STAGING) and entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
-        elif (match := _TEMPORARY.fullmatch(entry.name)) and entry.is_file() and start_of(int(match[1])) is None:
-            entry.unlink(missing_ok=True)
+        else:
+            _remove_if_left(entry)
     for entry in root.parent.iterdir():
         if (match := _DISCARDED.fullmatch(entry.name)) and start_of(int(match[1])) is None:
             shutil.rmtree(entry)
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Remove the temporary files in ``folder`` whose processes are gone."""
+    for entry in list(folder.iterdir()):
+        _remove_if_left(entry)
 
 
 def size_bytes(folder: Path) -> int:
@@ -103,6 +109,13 @@ def size_bytes(folder: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
+
+
+def _remove_if_left(entry: Path) -> None:
+    """Remove a temporary file unless the process in its name is still there."""
+    match = _TEMPORARY.fullmatch(entry.name)
+    if match and entry.is_file() and start_of(int(match[1])) is None:
+        entry.unlink(missing_ok=True)
 
 
 def _staging_name(parent: Path) -> Path:

@@ -36,8 +36,12 @@ class LlamaCppModel:
 
         self._server = server
         # Proxy settings of the environment are for the outside world, never for this machine itself.
+        # One connection for each request: the server closes one that it has used for a while, without saying so before.
         self._client = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=_ANSWER_S, trust_env=False
+            base_url=url,
+            headers={"Authorization": f"Bearer {api_key}", "Connection": "close"},
+            timeout=_ANSWER_S,
+            trust_env=False,
         )
 
     def __enter__(self) -> LlamaCppModel:
@@ -64,8 +68,11 @@ class LlamaCppModel:
         return tuple(int(token) for token in answer["tokens"])
 
     def render(self, turns: Sequence[Turn]) -> str:
-        """Give the conversation as llama.cpp puts it before the model, with the opening of the answer."""
-        return str(self._ask("/apply-template", messages=_messages(turns))["prompt"])
+        """Give the conversation as llama.cpp puts it before the model, with the opening of the answer.
+
+        It takes a start token off the template's text, to add one itself where the file asks for it.
+        """
+        return self._opening + str(self._ask("/apply-template", messages=_messages(turns))["prompt"])
 
     def next_logprobs(self, ids: Sequence[int]) -> Sequence[float]:
         """Give each token's log-probability to come next, nats, by token id, over the whole vocabulary.
@@ -80,6 +87,7 @@ class LlamaCppModel:
             post_sampling_probs=False,
             temperature=0.0,
             cache_prompt=True,
+            logit_bias=[[self._letter, 1000.0]],  # half a character would be held back, with its probabilities
             stream=True,  # the same JSON, without the prompt and the settings, in two thirds of the time
         )
         return _distribution(body, self.vocabulary)
@@ -95,6 +103,17 @@ class LlamaCppModel:
         )
         choice = reply["choices"][0]
         return RuntimeAnswer(str(choice["message"]["content"] or ""), choice["finish_reason"] == "stop")
+
+    @cached_property
+    def _letter(self) -> int:
+        """A token that is a whole character."""
+        return self.token_ids("a")[-1]
+
+    @cached_property
+    def _opening(self) -> str:
+        """What llama.cpp puts before every prompt: the start token where the file asks for it, else nothing."""
+        ids = self._ask("/tokenize", content="", add_special=True)["tokens"]
+        return str(self._ask("/detokenize", tokens=ids)["content"])
 
     @cached_property
     def vocabulary(self) -> int:

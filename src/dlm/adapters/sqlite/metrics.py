@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +12,18 @@ from dlm.adapters.sqlite.faults import unwritable
 from dlm.adapters.sqlite.files import move_aside, open_for_writing, reading
 from dlm.adapters.sqlite.reader import Reader
 from dlm.adapters.sqlite.recording import RunRecord
+from dlm.adapters.sqlite.rows import export_row
 from dlm.domain.errors import MetricsError
 from dlm.domain.events import Emit
-from dlm.domain.metrics import EvalMetrics, RunFilter, RunHistory, RunMetrics, StepMetrics, TokenizationMetrics
+from dlm.domain.metrics import (
+    EvalMetrics,
+    ExportMetrics,
+    RunFilter,
+    RunHistory,
+    RunMetrics,
+    StepMetrics,
+    TokenizationMetrics,
+)
 from dlm.domain.store_layout import METRICS
 from dlm.ports.clock import Clock
 from dlm.ports.metrics import ObservedRun
@@ -74,6 +83,20 @@ class SqliteMetrics:
     def exam(self, dlm_id: str, run_id: int) -> Mapping[str, Any] | None:
         """Give the record of a run's exam."""
         return self._read(dlm_id, lambda reader: reader.exam(run_id), None)
+
+    def add_export(self, dlm_id: str, export: ExportMetrics) -> None:
+        """Keep the figures of an export."""
+        path = self._locate(dlm_id) / METRICS
+        row = export_row(export)
+        try:
+            with closing(open_for_writing(path)) as connection:
+                connection.execute(row.sql, row.values)
+        except (sqlite3.Error, OSError) as exc:
+            raise unwritable(path, exc) from exc
+
+    def exports(self, dlm_id: str) -> tuple[ExportMetrics, ...]:
+        """Give all exports, newest first."""
+        return self._read(dlm_id, lambda reader: reader.exports(), ())
 
     def _read(self, dlm_id: str, ask: Callable[[Reader], T], empty: T) -> T:
         path = self._locate(dlm_id) / METRICS

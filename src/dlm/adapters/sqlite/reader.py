@@ -10,6 +10,7 @@ from typing import Any, get_args
 from dlm.adapters.sqlite.rows import moment, moment_or_none, number, text, whole
 from dlm.domain.metrics import (
     EvalMetrics,
+    ExportMetrics,
     MetricStatus,
     MiningMetrics,
     RunFilter,
@@ -119,6 +120,21 @@ class Reader:
             )
             for row in self._rows("preference_mining", "WHERE run_id = ? ORDER BY event_id", (run_id,))
         )
+
+    def exports(self) -> tuple[ExportMetrics, ...]:
+        """Give all exports, newest first."""
+        found = [
+            ExportMetrics(
+                exported_at=moment(row.get("exported_at")),
+                quant=text(row.get("quant")),
+                merged=bool(whole(row.get("merged"))),
+                ollama_name=text(row.get("ollama_name")),
+                size_bytes=whole(row.get("size_bytes")),
+                duration_s=number(row.get("duration_s")),
+            )
+            for row in self._rows("exports", "", ())
+        ]
+        return tuple(sorted(found, key=lambda export: export.exported_at, reverse=True))
 
     def _of_run(self, table: str, names: Sequence[str], run_id: int, after: int) -> Iterator[tuple[Any, ...]]:
         """Give columns of a table with many rows, the step first; a column that is not there is empty."""

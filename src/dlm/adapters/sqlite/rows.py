@@ -21,7 +21,7 @@ from dlm.domain.events import (
     Tokenized,
 )
 from dlm.domain.json_record import finite, in_utc
-from dlm.domain.metrics import exam_score
+from dlm.domain.metrics import ExportMetrics, exam_score
 
 _EXAM_PARTS = ("own", "reworded", "prose", "kept")
 
@@ -70,6 +70,12 @@ def statement(run_id: int, event: Event, moment: datetime) -> Statement | None:
 def details(run_id: int, values: Mapping[str, Any]) -> Statement:
     """Set columns of the run's details and leave the others."""
     return _upsert("run_details", ("run_id",), {"run_id": run_id, **values})
+
+
+def export_row(export: ExportMetrics) -> Statement:
+    """Give the row of an export; exports have no run."""
+    values = {**attrs.asdict(export), "exported_at": time_text(export.exported_at), "merged": int(export.merged)}
+    return _upsert("exports", ("exported_at",), values)
 
 
 def _put(table: str, run_id: int, **values: Any) -> Statement:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dlm.domain.kernel_lock import try_lock
 
 NAME = ".lock"
 
@@ -18,22 +19,4 @@ def only_writer(folder: Path) -> Iterator[bool]:
         OSError: the folder cannot be written, or its file system knows no locks.
     """
     with (folder / NAME).open("ab") as file:
-        yield _taken(file.fileno())
-
-
-def _taken(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-    else:
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+        yield try_lock(file.fileno())

@@ -15,14 +15,12 @@ from dlm.adapters.torch.input_sums import InputSums, NameOf, Sums
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.errors import ExportError
 from dlm.domain.events import Emit, Progress
+from dlm.domain.importance import MIN_CHUNKS
 from dlm.domain.inference import InferencePlan
 from dlm.domain.text_files import disk_error, sync_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-MIN_PIECES = 2
-"""Text of fewer pieces says too little about a model; llama.cpp's own tool refuses it, too."""
 
 _SUBJECT = "importance matrix"
 
@@ -46,7 +44,7 @@ class TorchImatrix:
         with self._bases.lend(base, self._spec(base)) as loaded:
             with translated(_SUBJECT):
                 pieces = _pieces(loaded.tokenizer, texts, chunks, chunk_size)
-            if len(pieces) < MIN_PIECES:
+            if len(pieces) < MIN_CHUNKS:
                 return len(pieces)
             sums = _run(loaded, pieces, name_of, emit)
         _check(sums)
