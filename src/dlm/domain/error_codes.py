@@ -360,8 +360,8 @@ _CODES = {
     "why, or add --no-smoke.",
     "smoke.refused": "The server is running and refused a question, for a missing key or an unknown model. Check "
     "DLM_SERVER_API_KEY, or add --no-smoke.",
-    "smoke.no-answer": "The server is running and did not answer a short question in time, or not in a form that can be "
-    "read. Try the launch script yourself, or add --no-smoke.",
+    "smoke.no-answer": "The server is running and did not answer a short question in time, or not in a form that can "
+    "be read. Try the launch script yourself, or add --no-smoke.",
     "smoke.blank": "The exported model answered a greeting with nothing. Ask it yourself; if it stays silent, train "
     "again. --no-smoke skips this question.",
     "export.unfit-adapter": "The adapter has a part that the form of this export cannot hold; the message names it. "
