@@ -176,8 +176,6 @@ _CODES = {
     "ollama.failed": "Ollama answered with an error or with nothing that can be read; the message is its own.",
     "ollama.no-answer": "The exported model was registered with Ollama and did not answer a short question in time, or "
     "answered with nothing. Try ollama run yourself, or add --no-smoke.",
-    "export.runtime-failed": "llama.cpp, which runs exported files, is missing, could not load one or ended; the "
-    "message holds the end of its report. Install it with pip install 'dlm[runtime]' or update it.",
     "export.busy": "Another dlm command is writing the same export of this document. Wait until it has ended.",
     "export.manifest-unreadable": "The export_manifest.json of an export was damaged or edited. Export again.",
     # base models

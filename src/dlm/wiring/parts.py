@@ -273,9 +273,9 @@ class Parts:
     @cached_property
     def importance_cache(self) -> ImportanceCachePort:
         """Importance matrices of this home."""
-        from dlm.adapters.importance_cache import FileImportanceCache
+        from dlm.adapters.filesystem.importances import FileImportanceCache
 
-        return FileImportanceCache(self.home, self.clock)
+        return FileImportanceCache(self.home / "cache" / "imatrix", self.clock)
 
     @cached_property
     def runtime(self) -> RuntimePort:
@@ -294,7 +294,7 @@ class Parts:
     @cached_property
     def launcher(self) -> LauncherPort:
         """Tries launch scripts."""
-        from dlm.adapters.servers import ScriptLauncher
+        from dlm.adapters.servers.launch import ScriptLauncher
 
         return ScriptLauncher(self.environ)
 
