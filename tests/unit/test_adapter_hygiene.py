@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dlm.domain.adapter_facts import AdapterFacts
 from dlm.domain.adapter_hygiene import VLLM_RANKS, WeightsPlan, names_base, plan_weights, rank_limit
-from dlm.domain.base_models import BaseSpec, ResolvedBase
+from dlm.domain.base_models import BaseSpec, Origin, ResolvedBase
 from dlm.domain.error_codes import ERROR_CODES
 from dlm.domain.errors import ExportError
 from dlm.domain.export_targets import TARGETS, TargetName
@@ -182,6 +182,29 @@ def test_mlx_gets_only_layers_it_calls_by_the_same_name(module: str) -> None:
     assert not plan(facts(Q, module), "vllm").merged.value
     assert refusal(facts(DOWN), "mlx-serve", on=base(modality="text-moe")).subject == "preflight[layers]"
     assert not plan(facts(Q), "mlx-serve", on=base(modality="text-moe")).merged.value
+
+
+@pytest.mark.parametrize(
+    ("config", "origin", "is_read"),
+    [
+        ({"model_type": "qwen2", "rope_parameters": {"rope_theta": 1e4}}, "hub", False),
+        ({"model_type": "llama", "rope_parameters": {"rope_theta": 1e4, "rope_type": "llama3"}}, "folder", False),
+        ({"model_type": "llama", "rope_parameters": {"rope_theta": 1e4, "rope_type": "default"}}, "folder", True),
+        ({"model_type": "qwen2", "rope_parameters": {"rope_theta": 1e4}, "rope_theta": 1e4}, "hub", True),
+        ({"model_type": "qwen2", "rope_parameters": {"rope_theta": 1e4}}, "package", True),
+        ({"model_type": "qwen3", "rope_parameters": {"rope_theta": 5e6}}, "hub", True),
+        ({"model_type": "llama", "rope_theta": 5e5}, "hub", True),
+    ],
+)
+def test_mlx_must_find_the_rotary_settings(config: dict[str, Any], origin: Origin, is_read: bool) -> None:
+    on = attrs.evolve(base(), config=config, origin=origin)
+    if is_read:
+        assert not plan(facts(), "mlx-serve", on=on).merged.value
+    else:
+        error = refusal(facts(), "mlx-serve", on=on)
+        assert (error.subject, error.code) == ("preflight[rotary]", "export.cannot-carry")
+        assert error.hint
+    assert not plan(facts(), "llama-server", on=on).merged.value
 
 
 @pytest.mark.parametrize("target", GGUF)
