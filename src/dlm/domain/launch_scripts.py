@@ -289,7 +289,8 @@ _APPLE = "\n".join(
 _FIND_MLX = r"""
 export PYTHONSAFEPATH=1
 PYTHON="$(program "${DLM_PYTHON:-python3}")"
-if [ -z "$PYTHON" ] || ! "$PYTHON" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('mlx_lm') is None)" 2>/dev/null; then
+FOUND='import importlib.util, sys; sys.exit(importlib.util.find_spec("mlx_lm") is None)'
+if [ -z "$PYTHON" ] || ! "$PYTHON" -c "$FOUND" 2>/dev/null; then
   echo "mlx-lm was not found. On a Mac with Apple Silicon, run: pip install mlx-lm" >&2
   exit 127
 fi
