@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlm.domain.adapter_facts import AdapterFacts
-from dlm.domain.adapter_hygiene import VLLM_RANKS, WeightsPlan, names_base, plan_weights, rank_limit
+from dlm.domain.adapter_hygiene import VLLM_RANKS, WeightsPlan, names_base, plan_weights, rank_limit, vllm_rank
 from dlm.domain.base_models import BaseSpec, Origin, ResolvedBase
 from dlm.domain.error_codes import ERROR_CODES
 from dlm.domain.errors import ExportError
@@ -248,6 +248,14 @@ def test_the_rank_limit_is_the_next_supported_one(rank: int) -> None:
     assert limit in VLLM_RANKS
     assert limit >= rank
     assert not any(rank <= other < limit for other in VLLM_RANKS)
+
+
+def test_a_folder_with_several_ranks_is_not_offered_to_vllm() -> None:
+    assert vllm_rank(facts(rank=20), base(), base_rows=ROWS) == 32
+    assert vllm_rank(facts(use_dora=True), base(), base_rows=ROWS) is None
+    assert vllm_rank(facts(rank=513), base(), base_rows=ROWS) is None
+    assert vllm_rank(facts(ranks={Q: 4, DOWN: 8}), base(), base_rows=ROWS) is None
+    assert vllm_rank(facts(alphas={Q: 4.0, DOWN: 8.0}), base(), base_rows=ROWS) is None
 
 
 @pytest.mark.parametrize(

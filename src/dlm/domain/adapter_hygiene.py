@@ -18,7 +18,7 @@ from dlm.domain.adapter_facts import AdapterFacts
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.choice import Choice
 from dlm.domain.errors import ExportError
-from dlm.domain.export_targets import Target, TargetName
+from dlm.domain.export_targets import TARGETS, Target, TargetName
 
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Values of ``--max-lora-rank``. Source: ``MaxLoRARanks`` of vLLM's ``vllm/config/lora.py``; newer versions add 1."""
@@ -142,6 +142,22 @@ def rank_limit(rank: int) -> int:
             "Train with a smaller training.lora_r, mix with --adapter-mix-method svd, or export with --target ollama.",
         )
     return limit
+
+
+def vllm_rank(facts: AdapterFacts, base: ResolvedBase, *, base_rows: int) -> int | None:
+    """Give ``--max-lora-rank`` for a folder that holds the adapter unchanged; None when vLLM cannot run it so.
+
+    vLLM looks at one rank and one alpha for all layers.
+    """
+    if len(set(facts.ranks.values())) != 1 or len(set(facts.alphas.values())) != 1:
+        return None
+    try:
+        plan = plan_weights(
+            facts, base, TARGETS["vllm"], merged=False, dequantize=False, writes_template=False, base_rows=base_rows
+        )
+    except ExportError:
+        return None
+    return plan.lora_rank_limit
 
 
 def names_base(name: str, base: ResolvedBase) -> bool:
