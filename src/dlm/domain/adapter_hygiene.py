@@ -19,9 +19,7 @@ from dlm.domain.base_models import ResolvedBase
 from dlm.domain.choice import Choice
 from dlm.domain.errors import ExportError
 from dlm.domain.export_targets import TARGETS, Target, TargetName
-
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Values of ``--max-lora-rank``. Source: ``MaxLoRARanks`` of vLLM's ``vllm/config/lora.py``; newer versions add 1."""
+from dlm.domain.launch_scripts import LORA_RANKS
 
 MLX_LAYERS = re.compile(
     r"model\.layers\.(?P<layer>\d+)\."
@@ -133,24 +131,19 @@ def rank_limit(rank: int) -> int:
     Raises:
         ExportError: there is none.
     """
-    limit = next((limit for limit in VLLM_RANKS if limit >= rank), None)
+    limit = next((limit for limit in LORA_RANKS if limit >= rank), None)
     if limit is None:
         raise _refused(
-            "export.rank",
+            "export.lora-rank",
             "lora_rank",
-            f"the adapter has rank {rank}, and vLLM runs ranks up to {VLLM_RANKS[-1]}",
+            f"the adapter has rank {rank}, and vLLM runs ranks up to {LORA_RANKS[-1]}",
             "Train with a smaller training.lora_r, mix with --adapter-mix-method svd, or export with --target ollama.",
         )
     return limit
 
 
 def vllm_rank(facts: AdapterFacts, base: ResolvedBase, *, base_rows: int) -> int | None:
-    """Give ``--max-lora-rank`` for a folder that holds the adapter unchanged; None when vLLM cannot run it so.
-
-    vLLM looks at one rank and one alpha for all layers.
-    """
-    if len(set(facts.ranks.values())) != 1 or len(set(facts.alphas.values())) != 1:
-        return None
+    """Give ``--max-lora-rank`` for an adapter's folder; None when vLLM cannot run it."""
     try:
         plan = plan_weights(
             facts, base, TARGETS["vllm"], merged=False, dequantize=False, writes_template=False, base_rows=base_rows
@@ -174,7 +167,7 @@ def names_base(name: str, base: ResolvedBase) -> bool:
 def _check_base(facts: AdapterFacts, base: ResolvedBase, recorded: str | None) -> None:
     if not names_base(facts.base_name, base):
         raise _refused(
-            "export.other-base",
+            "export.foreign-base",
             "adapter_config",
             f"the adapter was trained on {facts.base_name[:120] or 'a base without a name'}, "
             f"and the document's base is {base.spec.hf_id}",

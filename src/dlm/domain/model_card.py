@@ -98,8 +98,8 @@ def _introduction(facts: CardFacts) -> Iterator[str]:
     yield ""
     kind = "DoRA" if facts.adapter.use_dora else "LoRA"
     revision = f", revision `{facts.base.revision}`" if facts.base.revision else ""
-    yield f"A {kind} adapter for {_words(facts.base.hf_id)}{revision}, trained from a `.dlm` document. It holds what the"
-    yield "document taught and needs the base model to run; the base model's licence goes for both."
+    yield f"A {kind} adapter for {_words(facts.base.hf_id)}{revision}, trained from a `.dlm` document. It holds what"
+    yield "the document taught and needs the base model to run; the base model's licence goes for both."
 
 
 def _loading(facts: CardFacts) -> Iterator[str]:
