@@ -46,7 +46,7 @@ def test_only_what_is_needed_is_copied(tmp_path: Path) -> None:
 
 
 def test_servers_find_each_adapter_in_a_folder_of_its_name(tmp_path: Path) -> None:
-    exporter = PeftExporter("adapters/{module}", uniform=True)
+    exporter = PeftExporter("adapters/{module}")
     work = job(tmp_path)
     files = written(attrs.evolve(work, module="tone"), exporter, tmp_path / "out")
     assert {file.path.rpartition("/")[0] for file in files} == {"adapters/tone"}
@@ -114,7 +114,7 @@ def test_notes_inside_files_stay_behind(tmp_path: Path) -> None:
 def test_layers_that_differ_are_brought_to_one_rank_and_scaling(tmp_path: Path, settings: dict[str, Any]) -> None:
     ranks = {Q: 4, V: 2 if "rank_pattern" in settings else 4}
     work = job(tmp_path, ranks=ranks, **settings)
-    written(work, PeftExporter(uniform=True), tmp_path / "out")
+    written(work, PeftExporter(), tmp_path / "out")
     facts = PeftFiles().facts(tmp_path / "out")
     assert set(facts.ranks.values()) == {4}
     assert {facts.scaling(module) for module in facts.ranks} == {1.0}
@@ -128,10 +128,17 @@ def test_layers_that_differ_are_brought_to_one_rank_and_scaling(tmp_path: Path, 
 
 def test_layers_that_are_alike_stay_as_they_are(tmp_path: Path) -> None:
     work = job(tmp_path, use_rslora=True)
-    plain = written(work, PeftExporter(), tmp_path / "plain")
-    uniform = written(work, PeftExporter(uniform=True), tmp_path / "uniform")
-    assert plain == uniform
-    assert config_of(tmp_path / "uniform")["use_rslora"] is True
+    written(work, PeftExporter(), tmp_path / "out")
+    assert config_of(tmp_path / "out")["use_rslora"] is True
+    before, after = _tensors(work.adapter), _tensors(tmp_path / "out")
+    assert all(np.array_equal(before[module][part], after[module][part]) for module in (Q, V) for part in (0, 1))
+
+
+def test_layers_that_only_peft_runs_stay_as_they_are(tmp_path: Path) -> None:
+    work = job(tmp_path, ranks={Q: 4, V: 2}, rank_pattern={"v_proj": 2}, lora_bias=True)
+    written(work, PeftExporter(), tmp_path / "out")
+    assert config_of(tmp_path / "out")["rank_pattern"] == {"v_proj": 2}
+    assert set(PeftFiles().facts(tmp_path / "out").ranks.values()) == {4, 2}
 
 
 def test_a_merged_model_is_not_what_this_form_holds(tmp_path: Path) -> None:
@@ -161,8 +168,14 @@ def _tensors(folder: Path) -> dict[str, tuple[Any, Any]]:
 
 
 @pytest.mark.filterwarnings("ignore:::peft", "ignore:.*is_gradient_checkpointing")
-@pytest.mark.parametrize("uniform", [False, True])
-def test_the_library_gives_the_same_logits(tmp_path: Path, uniform: bool) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rank_pattern": {"down_proj": 2}, "use_rslora": True},
+        {"alpha_pattern": {"down_proj": 3}, "modules_to_save": ["norm"], "use_dora": True},
+    ],
+)
+def test_the_library_gives_the_same_logits(tmp_path: Path, settings: dict[str, Any]) -> None:
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -178,18 +191,19 @@ def test_the_library_gives_the_same_logits(tmp_path: Path, uniform: bool) -> Non
         with torch.no_grad():
             return model.eval()(torch.arange(3, 23)[None]).logits
 
-    settings: dict[str, Any] = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"]}
+    targets = ["q_proj", "down_proj"]
     trained = get_peft_model(
-        fresh(), LoraConfig(task_type="CAUSAL_LM", rank_pattern={"down_proj": 2}, use_rslora=True, **settings)
+        fresh(), LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=targets, **settings)
     )
     with torch.no_grad():
         for name, parameter in trained.named_parameters():
-            if "lora_" in name:
+            if parameter.requires_grad and "magnitude" not in name:
                 parameter.normal_(std=0.3)
     trained.save_pretrained(str(tmp_path / "adapter"))
     work = WeightsJob(base=base, adapter=tmp_path / "adapter", facts=PeftFiles().facts(tmp_path / "adapter"))
-    written(work, PeftExporter(uniform=uniform), tmp_path / "out")
+    written(work, PeftExporter(), tmp_path / "out")
     loaded = PeftModel.from_pretrained(fresh(), str(tmp_path / "out"))
     assert torch.allclose(logits(loaded), logits(trained), atol=1e-5)
     assert not torch.allclose(logits(loaded), logits(fresh()), atol=1e-2)
-    assert len(set(PeftFiles().facts(tmp_path / "out").ranks.values())) == (1 if uniform else 2)
+    facts = PeftFiles().facts(tmp_path / "out")
+    assert {facts.scaling(module) for module in facts.ranks} == {1.0}

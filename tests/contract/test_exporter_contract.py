@@ -72,13 +72,13 @@ class TestPeftForTheHub(_Real):
 class TestPeftForServers(_Real):
     @pytest.fixture
     def exporter(self) -> ExporterPort:
-        return PeftExporter("adapters/{module}", uniform=True)
+        return PeftExporter("adapters/{module}")
 
 
-class TestPeftMadeUniform(_Real):
+class TestPeftOfSeveralRanks(_Real):
     @pytest.fixture
     def exporter(self) -> ExporterPort:
-        return PeftExporter("adapters/{module}", uniform=True)
+        return PeftExporter("adapters/{module}")
 
     @pytest.fixture
     def job(self, tmp_path: Path) -> WeightsJob:
@@ -93,7 +93,7 @@ class TestMlx(_Real):
         return MlxExporter()
 
 
-class TestMlxWithoutOneRank(TestPeftMadeUniform):
+class TestMlxOfSeveralRanks(TestPeftOfSeveralRanks):
     @pytest.fixture
     def exporter(self) -> ExporterPort:
         return MlxExporter()

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlm.domain.adapter_facts import AdapterFacts
-from dlm.domain.adapter_hygiene import VLLM_RANKS, WeightsPlan, names_base, plan_weights, rank_limit
-from dlm.domain.base_models import BaseSpec, ResolvedBase
+from dlm.domain.adapter_hygiene import WeightsPlan, names_base, plan_weights, rank_limit, vllm_rank
+from dlm.domain.base_models import BaseSpec, Origin, ResolvedBase
 from dlm.domain.error_codes import ERROR_CODES
 from dlm.domain.errors import ExportError
 from dlm.domain.export_targets import TARGETS, TargetName
+from dlm.domain.launch_scripts import LORA_RANKS
 
 Q = "model.layers.0.self_attn.q_proj"
 DOWN = "model.layers.1.mlp.down_proj"
@@ -91,8 +92,8 @@ def test_plain_lora_goes_everywhere_as_it_is(target: TargetName) -> None:
 @pytest.mark.parametrize(
     ("changes", "probe", "code"),
     [
-        ({"base_name": "example/other"}, "adapter_config", "export.other-base"),
-        ({"base_name": ""}, "adapter_config", "export.other-base"),
+        ({"base_name": "example/other"}, "adapter_config", "export.foreign-base"),
+        ({"base_name": ""}, "adapter_config", "export.foreign-base"),
         ({"nonfinite_tensor": "x.lora_A.weight"}, "finite", "export.bad-weights"),
         ({"vocabulary_size": None}, "tokenizer_vocab", "export.damaged-adapter"),
         ({"vocabulary_size": ROWS + 1}, "tokenizer_vocab", "export.vocabulary"),
@@ -184,6 +185,29 @@ def test_mlx_gets_only_layers_it_calls_by_the_same_name(module: str) -> None:
     assert not plan(facts(Q), "mlx-serve", on=base(modality="text-moe")).merged.value
 
 
+@pytest.mark.parametrize(
+    ("config", "origin", "is_read"),
+    [
+        ({"model_type": "qwen2", "rope_parameters": {"rope_theta": 1e4}}, "hub", False),
+        ({"model_type": "llama", "rope_parameters": {"rope_theta": 1e4, "rope_type": "llama3"}}, "folder", False),
+        ({"model_type": "llama", "rope_parameters": {"rope_theta": 1e4, "rope_type": "default"}}, "folder", True),
+        ({"model_type": "qwen2", "rope_parameters": {"rope_theta": 1e4}, "rope_theta": 1e4}, "hub", True),
+        ({"model_type": "qwen2", "rope_parameters": {"rope_theta": 1e4}}, "package", True),
+        ({"model_type": "qwen3", "rope_parameters": {"rope_theta": 5e6}}, "hub", True),
+        ({"model_type": "llama", "rope_theta": 5e5}, "hub", True),
+    ],
+)
+def test_mlx_must_find_the_rotary_settings(config: dict[str, Any], origin: Origin, is_read: bool) -> None:
+    on = attrs.evolve(base(), config=config, origin=origin)
+    if is_read:
+        assert not plan(facts(), "mlx-serve", on=on).merged.value
+    else:
+        error = refusal(facts(), "mlx-serve", on=on)
+        assert (error.subject, error.code) == ("preflight[rotary]", "export.cannot-carry")
+        assert error.hint
+    assert not plan(facts(), "llama-server", on=on).merged.value
+
+
 @pytest.mark.parametrize("target", GGUF)
 def test_a_4bit_adapter_is_merged_only_on_request(target: TargetName) -> None:
     alone = plan(facts(trained_4bit=True), target)
@@ -213,7 +237,7 @@ def test_only_gguf_is_ever_merged(target: TargetName) -> None:
 
 def test_a_rank_beyond_what_vllm_runs_is_refused_there_alone() -> None:
     error = refusal(facts(rank=513), "vllm")
-    assert (error.subject, error.code) == ("preflight[lora_rank]", "export.rank")
+    assert (error.subject, error.code) == ("preflight[lora_rank]", "export.lora-rank")
     assert "512" in error.message
     for target in (*GGUF, "mlx-serve", "hf-adapter"):
         assert plan(facts(rank=513), target).lora_rank_limit is None
@@ -222,9 +246,15 @@ def test_a_rank_beyond_what_vllm_runs_is_refused_there_alone() -> None:
 @given(st.integers(1, 512))
 def test_the_rank_limit_is_the_next_supported_one(rank: int) -> None:
     limit = rank_limit(rank)
-    assert limit in VLLM_RANKS
+    assert limit in LORA_RANKS
     assert limit >= rank
-    assert not any(rank <= other < limit for other in VLLM_RANKS)
+    assert not any(rank <= other < limit for other in LORA_RANKS)
+
+
+def test_only_what_vllm_runs_has_a_rank_for_it() -> None:
+    assert vllm_rank(facts(rank=20), base(), base_rows=ROWS) == 32
+    assert vllm_rank(facts(use_dora=True), base(), base_rows=ROWS) is None
+    assert vllm_rank(facts(rank=513), base(), base_rows=ROWS) is None
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ linear layers, and from the tables here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
+from types import MappingProxyType
 
 import attrs
 
@@ -17,10 +18,8 @@ from dlm.domain.adapter_facts import AdapterFacts
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.choice import Choice
 from dlm.domain.errors import ExportError
-from dlm.domain.export_targets import Target, TargetName
-
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Values of ``--max-lora-rank``. Source: ``MaxLoRARanks`` of vLLM's ``vllm/config/lora.py``; newer versions add 1."""
+from dlm.domain.export_targets import TARGETS, Target, TargetName
+from dlm.domain.launch_scripts import LORA_RANKS
 
 MLX_LAYERS = re.compile(
     r"model\.layers\.(?P<layer>\d+)\."
@@ -28,6 +27,15 @@ MLX_LAYERS = re.compile(
 )
 """Layers that mlx-lm calls by the same names as the Hugging Face library. Source: its ``models/`` for llama, qwen2,
 qwen3, phi3, gemma2, smollm3 and olmo2, and mixtral for attention only."""
+
+_MLX_THETA = MappingProxyType(
+    {
+        "llama": 1e4, "mistral": 1e4, "smollm3": 1e4, "phi3": 1e4, "gemma": 1e4, "gemma2": 1e4, "olmo2": 1e4,
+        "qwen2": 1e6, "mixtral": 1e6,
+    }
+)  # fmt: skip
+"""Rotary base that mlx-lm takes when it finds no ``rope_theta``. Source: its ``models/``, version 0.32. These families
+do not look into ``rope_parameters``, where newer configurations keep it; qwen3 does."""
 
 _ENCODERS = (
     "vision_tower", "visual.", "vision_model", "mm_projector", "multi_modal_projector", "merger.", "audio_tower",
@@ -107,6 +115,8 @@ def plan_weights(
     _check_base(facts, base, recorded_base_sha256)
     _check_whole(facts, base_rows, writes_template=writes_template)
     case = _Case(facts=facts, base=base, target=target, base_rows=base_rows)
+    if target.weights == "mlx":
+        _check_rotary(base)
     forced = _forced(case)
     merging = _merging(case, asked=merged, forced=forced)
     if merging.value and facts.trained_4bit and not dequantize:
@@ -121,15 +131,26 @@ def rank_limit(rank: int) -> int:
     Raises:
         ExportError: there is none.
     """
-    limit = next((limit for limit in VLLM_RANKS if limit >= rank), None)
+    limit = next((limit for limit in LORA_RANKS if limit >= rank), None)
     if limit is None:
         raise _refused(
-            "export.rank",
+            "export.lora-rank",
             "lora_rank",
-            f"the adapter has rank {rank}, and vLLM runs ranks up to {VLLM_RANKS[-1]}",
+            f"the adapter has rank {rank}, and vLLM runs ranks up to {LORA_RANKS[-1]}",
             "Train with a smaller training.lora_r, mix with --adapter-mix-method svd, or export with --target ollama.",
         )
     return limit
+
+
+def vllm_rank(facts: AdapterFacts, base: ResolvedBase, *, base_rows: int) -> int | None:
+    """Give ``--max-lora-rank`` for an adapter's folder; None when vLLM cannot run it."""
+    try:
+        plan = plan_weights(
+            facts, base, TARGETS["vllm"], merged=False, dequantize=False, writes_template=False, base_rows=base_rows
+        )
+    except ExportError:
+        return None
+    return plan.lora_rank_limit
 
 
 def names_base(name: str, base: ResolvedBase) -> bool:
@@ -146,7 +167,7 @@ def names_base(name: str, base: ResolvedBase) -> bool:
 def _check_base(facts: AdapterFacts, base: ResolvedBase, recorded: str | None) -> None:
     if not names_base(facts.base_name, base):
         raise _refused(
-            "export.other-base",
+            "export.foreign-base",
             "adapter_config",
             f"the adapter was trained on {facts.base_name[:120] or 'a base without a name'}, "
             f"and the document's base is {base.spec.hf_id}",
@@ -183,6 +204,23 @@ def _check_whole(facts: AdapterFacts, base_rows: int, *, writes_template: bool) 
             "chat_template",
             "the adapter's tokenizer does not say how conversations are written",
             "Add --no-template, or train on a base that was made for conversations.",
+        )
+
+
+def _check_rotary(base: ResolvedBase) -> None:
+    """Refuse a base whose positions mlx-lm would count wrongly, in silence.
+
+    A base that was unpacked from a package is left out: MLX fetches it from the Hub, with another ``config.json``.
+    """
+    rope, theta = base.config.get("rope_parameters"), _MLX_THETA.get(str(base.config.get("model_type")))
+    if theta is None or base.origin == "package" or "rope_theta" in base.config or not isinstance(rope, Mapping):
+        return
+    if rope.get("rope_theta", theta) != theta or rope.get("rope_type", "default") != "default":
+        raise _refused(
+            "export.cannot-carry",
+            "rotary",
+            f"{base.spec.hf_id} keeps its rotary settings under rope_parameters, where mlx-lm does not look for them",
+            "Export with --target llama-server, or add rope_theta (and rope_scaling) to a config.json of your own.",
         )
 
 

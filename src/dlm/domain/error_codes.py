@@ -336,7 +336,7 @@ _CODES = {
     "use it unless you know who made it.",
     "export.unmixable": "The sum of these adapters is not an adapter: they differ in kind, base or tokenizer. Export "
     "one of them alone with --adapter.",
-    "export.other-base": "The adapter was trained on another base model than the document names now. Train again, or "
+    "export.foreign-base": "The adapter was trained on another base model than the document names now. Train again, or "
     "put the old base_model back.",
     "export.base-changed": "The base model's files are not those the adapter was trained on. Train again, or put the "
     "old files back.",
@@ -344,8 +344,6 @@ _CODES = {
     "train on a base made for conversations.",
     "export.cannot-carry": "The program you export for cannot run this kind of adapter; the message names what it is. "
     "Export with another --target.",
-    "export.rank": "The adapter's rank is higher than vLLM can run. Train with a smaller training.lora_r, or export "
-    "with --target ollama.",
     "export.merge-4bit": "The adapter was trained over a 4-bit base, and merging puts it into the 16-bit one. Add "
     "--dequantize to accept that, or export without --merged.",
     "export.script-text": "A name or folder holds a line break, or a comma where llama.cpp takes one for an end, so no "

@@ -1,7 +1,8 @@
 """Adapter folders to give away: what a program needs to run the adapter, and nothing about how it came to be.
 
-Some programs look at one rank and one alpha only, whatever the configuration says of single layers. For them the
-factors are brought to one rank with zeros, and every scaling is multiplied into B.
+Some programs, vLLM among them, look at one rank and one alpha only, whatever the configuration says of single layers.
+Where layers differ, the factors are brought to one rank with zeros, and every scaling is multiplied into B, which
+changes no product.
 """
 
 from __future__ import annotations
@@ -47,14 +48,12 @@ class PeftExporter:
 
     Args:
         subfolder: of the export's folder, ``{module}`` standing for the adapter's name; empty for none.
-        uniform: bring all layers to one rank and one scaling, for programs that know no others.
     """
 
     weights: WeightsFormat = "peft"
 
-    def __init__(self, subfolder: str = "", *, uniform: bool = False) -> None:
+    def __init__(self, subfolder: str = "") -> None:
         self._subfolder = subfolder
-        self._uniform = uniform
 
     def check(self, job: WeightsJob) -> None:
         if job.merged:
@@ -68,11 +67,11 @@ class PeftExporter:
         self.check(job)
         into = PurePosixPath(self._subfolder.format(module=job.module))
         _make_folder(folder / into)
-        uniform = self._uniform and not _is_uniform(job.facts)
+        levelled = not _is_level(job.facts)
         tensors = TensorFile(job.adapter / WEIGHTS)
         planned: list[tuple[str, FileRole, Iterator[bytes]]] = [
-            (WEIGHTS, "adapter", _uniform(tensors, job.facts) if uniform else _as_they_are(tensors)),
-            (CONFIG, "config", iter([_config(job, uniform=uniform)])),
+            (WEIGHTS, "adapter", _levelled(tensors, job.facts) if levelled else _as_they_are(tensors)),
+            (CONFIG, "config", iter([_config(job, levelled=levelled)])),
             *((name, "tokenizer", iter([data])) for name, data in tokenizer_files(job.adapter)),
         ]
         files = []
@@ -99,8 +98,9 @@ def _make_folder(folder: Path) -> None:
         raise disk_error(exc, folder) from exc
 
 
-def _is_uniform(facts: AdapterFacts) -> bool:
-    return len({(rank, facts.alphas[module]) for module, rank in facts.ranks.items()}) <= 1
+def _is_level(facts: AdapterFacts) -> bool:
+    """Tell whether the layers are alike, or must stay as they are: only PEFT runs an adapter with peculiar settings."""
+    return bool(facts.peculiar) or len({(rank, facts.alphas[module]) for module, rank in facts.ranks.items()}) <= 1
 
 
 def _as_they_are(tensors: TensorFile) -> Iterator[bytes]:
@@ -110,29 +110,33 @@ def _as_they_are(tensors: TensorFile) -> Iterator[bytes]:
         yield from tensors.raw(name)
 
 
-def _uniform(tensors: TensorFile, facts: AdapterFacts) -> Iterator[bytes]:
+def _levelled(tensors: TensorFile, facts: AdapterFacts) -> Iterator[bytes]:
     import numpy as np
 
     rank = facts.highest_rank
     factors = factors_by_module(tensors.entries)
-    of_a = {names.a for names in factors.values()}
-    of_b = {names.b: np.float32(facts.scaling(module)) for module, names in factors.items()}
-    shapes: dict[str, tuple[int, ...]] = {name: entry.shape for name, entry in tensors.entries.items()}
-    shapes |= {name: (rank, shapes[name][1]) for name in of_a} | {name: (shapes[name][0], rank) for name in of_b}
-    yield header_bytes((name, "F32", shape) for name, shape in shapes.items())
-    for name, shape in shapes.items():
-        values = tensors.numbers(name)
-        if name in of_b:
-            values = of_b[name] * values
-        yield padded(values, (shape[0], shape[1])).tobytes() if name in of_a or name in of_b else values.tobytes()
+    scales = {names.b: np.float32(facts.scaling(module)) for module, names in factors.items()}
+    shapes: dict[str, tuple[int, int]] = {}
+    for names in factors.values():
+        shapes[names.a] = (rank, tensors.entries[names.a].shape[1])
+        shapes[names.b] = (tensors.entries[names.b].shape[0], rank)
+    yield header_bytes(
+        (name, "F32", shapes[name]) if name in shapes else (name, entry.dtype, entry.shape)
+        for name, entry in tensors.entries.items()
+    )
+    for name in tensors.entries:
+        if name in shapes:
+            yield padded(tensors.numbers(name) * scales.get(name, np.float32(1)), shapes[name]).tobytes()
+        else:
+            yield from tensors.raw(name)
 
 
-def _config(job: WeightsJob, *, uniform: bool) -> bytes:
+def _config(job: WeightsJob, *, levelled: bool) -> bytes:
     path = job.adapter / CONFIG
     record = read_object(path, probe="adapter_config", largest=_LARGEST_CONFIG) or {}
     is_lora = job.facts.kind == "LORA"
     kept = {key: value for key, value in record.items() if (key in _LORA_KEYS if is_lora else _may_stay(key, value))}
-    if uniform:
+    if levelled:
         rank = job.facts.highest_rank
         kept |= {"r": rank, "lora_alpha": rank, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}
     return dump_object({**kept, **_base(job.base.spec)}, ascii_only=False).encode()
