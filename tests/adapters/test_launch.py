@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from answering_server import answering
-from dlm.adapters.servers import launch, process
+from dlm.adapters.servers import launch, launch_client, process
 from dlm.adapters.servers.launch import ScriptLauncher
 from dlm.domain.errors import ExportError
 from dlm.ports.launcher import SmokeJob
@@ -50,6 +50,11 @@ def started(script: Path) -> list[dict[str, Any]]:
 
 def left_running(script: Path) -> list[int]:
     return [pid for line in started(script) for pid in line["pids"] if is_alive(pid)]
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_client, "_POLL_S", 0.02)
 
 
 @pytest.fixture
@@ -115,7 +120,7 @@ def test_a_server_that_keeps_loading_is_given_up(script: Path) -> None:
 ANOTHER = b'{"data": [{"id": "other"}], "choices": [{"message": {"content": "I am another."}}]}'
 
 
-@pytest.mark.parametrize(("status", "delay_s"), [(404, 0.0), (200, 0.6)])
+@pytest.mark.parametrize(("status", "delay_s"), [(404, 0.0), (200, 0.5)])
 def test_a_port_that_was_taken_is_tried_again_elsewhere(
     status: int, delay_s: float, script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
