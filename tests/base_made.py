@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dlm.domain.base_models import BaseSpec, ResolvedBase
+
 HIDDEN, LAYERS, VOCABULARY = 16, 2, 260
 CHAT_TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 CONFIG: Mapping[str, Any] = {
@@ -49,6 +51,29 @@ def write_model(folder: Path, files: Mapping[str, bytes] | None = None) -> Path:
     for name, data in (model_files() if files is None else files).items():
         (folder / name).write_bytes(data)
     return folder
+
+
+def resolved_base(folder: Path) -> ResolvedBase:
+    """Describe a folder that :func:`write_model` filled."""
+    spec = BaseSpec(
+        key="tiny",
+        hf_id="Example/Tiny",
+        revision="a" * 40,
+        architecture="LlamaForCausalLM",
+        params=PARAMS,
+        size_gb_fp16=0.001,
+        modality="text",
+        context_length=128,
+        recommended_seq_len=64,
+        template="chatml",
+        gguf_arch="llama",
+        tokenizer_pre="default",
+        target_modules=("q_proj", "v_proj"),
+        license_spdx="MIT",
+        license_url=None,
+    )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return ResolvedBase(spec=spec, folder=folder, origin="hub-cache", config=config, sha256="b" * 64)
 
 
 def config(**changes: Any) -> bytes:

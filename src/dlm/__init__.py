@@ -15,11 +15,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlm.api import doctor, exam, forget, history, init, metrics, migrate, prompt, scaffold, show, train
+    from dlm.api import doctor, exam, export, forget, history, init, metrics, migrate, prompt, scaffold, show, train
     from dlm.domain.choice import Choice
     from dlm.domain.document import Document
     from dlm.domain.errors import DlmError
     from dlm.domain.exam import Exam
+    from dlm.domain.export_report import ExportReport
     from dlm.domain.history import History
     from dlm.domain.report import RunReport
     from dlm.wiring import Workspace
@@ -31,6 +32,7 @@ _HOMES = {
     "train": "dlm.api",
     "prompt": "dlm.api",
     "exam": "dlm.api",
+    "export": "dlm.api",
     "forget": "dlm.api",
     "init": "dlm.api",
     "scaffold": "dlm.api",
@@ -42,6 +44,7 @@ _HOMES = {
     "Workspace": "dlm.wiring",
     "RunReport": "dlm.domain.report",
     "Exam": "dlm.domain.exam",
+    "ExportReport": "dlm.domain.export_report",
     "History": "dlm.domain.history",
     "Choice": "dlm.domain.choice",
     "DlmError": "dlm.domain.errors",
@@ -52,6 +55,7 @@ __all__ = [
     "train",
     "prompt",
     "exam",
+    "export",
     "forget",
     "init",
     "scaffold",
@@ -63,6 +67,7 @@ __all__ = [
     "Workspace",
     "RunReport",
     "Exam",
+    "ExportReport",
     "History",
     "Choice",
     "DlmError",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dlm.app.show import ShowReport
     from dlm.domain.document import Document
     from dlm.domain.exam import Exam
+    from dlm.domain.export_report import ExportReport
     from dlm.domain.history import History
     from dlm.domain.report import RunReport
 
@@ -60,6 +61,11 @@ def prompt(document: Document, query: str, *, stream: bool = False, **options: A
     :meth:`dlm.Workspace.prompt`."""
     pieces = _workspace().prompt(document, query, stream=True, **options)
     return pieces if stream else "".join(pieces)
+
+
+def export(document: Document, **options: Any) -> ExportReport:
+    """Write a trained document for Ollama, llama-server, vLLM or MLX; options as :meth:`dlm.Workspace.export`."""
+    return _workspace().export(document, **options)
 
 
 def exam(document: Document, **options: Any) -> Exam:

@@ -14,7 +14,7 @@ import pytest
 
 from dlm.adapters.gguf.architectures import architecture_of
 from dlm.adapters.gguf.architectures.architecture import Architecture
-from dlm.adapters.gguf.checking import check_model, read_head
+from dlm.adapters.gguf.checking import check_file, read_head
 from dlm.adapters.gguf.container import TensorInfo, write_gguf
 from dlm.adapters.gguf.encoding import encode_plain
 from dlm.adapters.gguf.entries import Entry
@@ -271,11 +271,11 @@ def test_a_tensor_of_another_length_than_announced_is_not_written(tmp_path: Path
 @pytest.mark.parametrize("length", [0, 3, 20, 90, -1, -12, -100])
 def test_a_file_that_was_cut_off_is_noticed(length: int, tmp_path: Path) -> None:
     path = _small(tmp_path / "x.gguf")
-    check_model(path, INFOS, tokens=2)
+    check_file(path, INFOS, tokens=2)
     data = path.read_bytes()
     path.write_bytes(data[: length - 20] if length < 0 else data[:length])  # the last 20 bytes are padding
     with pytest.raises(ExportError) as caught:
-        check_model(path, INFOS, tokens=2)
+        check_file(path, INFOS, tokens=2)
     assert caught.value.code == "export.self-check"
 
 
@@ -283,13 +283,13 @@ def test_a_file_with_something_else_in_it_is_noticed(tmp_path: Path) -> None:
     path = _small(tmp_path / "x.gguf")
     for tensors, tokens in ((INFOS[:1], 2), (INFOS, 3)):
         with pytest.raises(ExportError):
-            check_model(path, tensors, tokens=tokens)
+            check_file(path, tensors, tokens=tokens)
     data = bytearray(path.read_bytes())
     (_, start), _ = read_head(path).tensors
     data[start : start + 2] = b"\x00\x7e"  # a NaN in 16 bits
     path.write_bytes(data)
     with pytest.raises(DlmError, match="holds numbers that are none"):
-        check_model(path, INFOS, tokens=2)
+        check_file(path, INFOS, tokens=2)
     with pytest.raises(ExportError):
         read_head(tmp_path / "missing.gguf")
 

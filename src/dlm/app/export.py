@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -48,7 +48,12 @@ ROW_WAIT_S = 60.0
 
 
 def export(
-    document: Document, options: ExportOptions, *, ports: ExportPorts, emit: Emit = ignore
+    document: Document,
+    options: ExportOptions,
+    *,
+    ports: ExportPorts,
+    on_plan: Callable[[ExportPlan], None] | None = None,
+    emit: Emit = ignore,
 ) -> ExportReport:
     """Write a document's adapter for a program that runs models.
 
@@ -94,6 +99,8 @@ def export(
         plan = plan_export(
             document, base.spec, options, target, selection, weights, version=max(m.version for m in modules)
         )
+        if on_plan is not None:
+            shielded(on_plan)(plan)
         return _Export(document, options, plan, manifest, base, modules, ports, emit).go(began)
 
 
@@ -159,7 +166,7 @@ class _Export:
             raise DiskError(
                 "disk.preflight",
                 f"this export needs {needed / 1e9:.2f} GB of free disk space, {free / 1e9:.2f} GB are free",
-                hint=f"Free {(needed - free) / 1e9:.2f} GB, choose a smaller --quant, or set DLM_HOME to a larger disk.",
+                hint=f"Free {(needed - free) / 1e9:.2f} GB, choose a smaller --quant, or set DLM_HOME elsewhere.",
             )
 
     def _writing(self) -> Writing:
@@ -253,9 +260,7 @@ class _Export:
             parity=parity.to_record() if parity else None,
             parity_skipped=skipped,
             smoke=smoke,
-            artifacts=tuple(
-                Artifact(path=file.path, sha256=file.sha256, size_bytes=file.size_bytes) for file in files
-            ),
+            artifacts=tuple(Artifact(path=file.path, sha256=file.sha256, size_bytes=file.size_bytes) for file in files),
         )
 
     def _put_on_record(self, report: ExportReport, weights: Sequence[WrittenFile]) -> None:

@@ -61,9 +61,7 @@ def opened_adapters(
             for name, ref in live.items()
         )
         return
-    parts = [
-        MixPart(name=name or ONLY, folder=live[name].folder, weight=weight) for name, weight in selection.adapters
-    ]
+    parts = [MixPart(name=name or ONLY, folder=live[name].folder, weight=weight) for name, weight in selection.adapters]
     check_mixable({part.name: files.facts(part.folder) for part in parts}, allow_4bit=allow_4bit)
     with _mixed(parts, selection.method, files) as folder:
         newest = max(ref.version for ref in live.values())

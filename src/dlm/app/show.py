@@ -14,8 +14,8 @@ from dlm.domain.base_rows import BASES
 from dlm.domain.document import Document
 from dlm.domain.errors import DlmError, DocumentError
 from dlm.domain.exam import exam_from_json
-from dlm.domain.frontmatter import CacheConfig
 from dlm.domain.export_report import parity_line
+from dlm.domain.frontmatter import CacheConfig
 from dlm.domain.lock import Lock
 from dlm.domain.manifest import Manifest, export_record
 from dlm.ports.metrics import MetricsPort

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlm.cli import cache, init, inspect, metrics, migrate, prompt, templates, train
+from dlm.cli import cache, export, init, inspect, metrics, migrate, prompt, templates, train
 from dlm.cli.parser import EXAMPLE, Parser, add_global_options
 
 
@@ -21,6 +21,7 @@ def build_parser() -> Parser:
     init.add(commands)
     train.add(commands)
     prompt.add(commands)
+    export.add(commands)
     inspect.add_exam(commands)
     inspect.add_show(commands)
     metrics.add(commands)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from dlm.domain.document import Document
+    from dlm.domain.export_plan import ExportPlan
     from dlm.domain.inference import InferencePlan
     from dlm.domain.metrics import EvalMetrics, RunMetrics, StepMetrics
 
@@ -84,6 +85,15 @@ class RunReport(JsonReport, Protocol):
     def log_path(self) -> object: ...
     @property
     def adapter_path(self) -> object: ...
+
+
+class ExportReport(TextReport, Protocol):
+    """An export was made."""
+
+    @property
+    def path(self) -> object: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 class ScaffoldedFolder(Protocol):
@@ -236,6 +246,28 @@ class Workspace(Protocol):
         on_plan: Callable[[InferencePlan], None] | None,
         on_event: Emit,
     ) -> Iterator[str]: ...
+
+    def export(
+        self,
+        document: Document,
+        *,
+        target: str,
+        quant: str | None,
+        merged: bool,
+        dequantize: bool,
+        name: str | None,
+        template: bool,
+        register: bool,
+        smoke: bool,
+        imatrix: bool,
+        draft: str | bool,
+        adapter: str | None,
+        adapter_mix: str | None,
+        mix_method: Literal["linear", "svd"] | None,
+        evaluation: bool,
+        on_plan: Callable[[ExportPlan], None] | None,
+        on_event: Emit,
+    ) -> ExportReport: ...
 
     def exam(self, document: Document, *, on_event: Emit) -> TextReport: ...
 

@@ -364,6 +364,10 @@ _CODES = {
     "be read. Try the launch script yourself, or add --no-smoke.",
     "smoke.blank": "The exported model answered a greeting with nothing. Ask it yourself; if it stays silent, train "
     "again. --no-smoke skips this question.",
+    "export.unfit-adapter": "The adapter has a part that the form of this export cannot hold; the message names it. "
+    "Export with --merged, or with --target hf-adapter.",
+    "export.other-base": "The adapter changes layers that the base does not have, or has in another size. Train again "
+    "with --fresh.",
     "usage.adapter-mix": "--adapter-mix takes names with weights, such as knowledge:1.0,tone:0.5.",
     "export.runtime-failed": "The program that runs GGUF files stopped or answered with nonsense; the message shows what "
     "it said last. Update it, export again, or add --no-smoke to go without the check.",

@@ -49,7 +49,7 @@ class ExportReport:
             "size_bytes": self.size_bytes,
             "seconds": self.seconds,
             "usage": list(self.usage),
-            "plan": {name: text for name, text in self.plan.choices()},
+            "plan": dict(self.plan.choices()),
         }
 
     def to_text(self) -> str:

@@ -7,6 +7,7 @@ project goes through the same code.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -55,6 +56,21 @@ def write_chunks_atomic(path: Path, chunks: Iterable[bytes | memoryview], *, mod
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_chunks_digested(path: Path, chunks: Iterable[bytes | memoryview]) -> tuple[str, int]:
+    """Do what :func:`write_chunks_atomic` does, and give sha256 (hex) and size in bytes of what was written."""
+    digest, size = hashlib.sha256(), 0
+
+    def noted() -> Iterator[bytes | memoryview]:
+        nonlocal size
+        for chunk in chunks:
+            digest.update(chunk)
+            size += memoryview(chunk).nbytes
+            yield chunk
+
+    write_chunks_atomic(path, noted())
+    return digest.hexdigest(), size
 
 
 def _handing_over(file: BufferedWriter, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:

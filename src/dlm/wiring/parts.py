@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING, Any
 from dlm.domain.home import resolve_home
 
 if TYPE_CHECKING:
+    from dlm.app.export_ports import ExportPorts
+    from dlm.domain.export_targets import TargetName
+    from dlm.domain.inference import InferencePlan
+    from dlm.ports.adapter_files import AdapterFilesPort
+    from dlm.ports.chat_format import ChatFormatPort
     from dlm.ports.clock import Clock
+    from dlm.ports.exporter import ExporterPort
+    from dlm.ports.exports import ExportsPort
     from dlm.ports.gallery import GalleryPort
     from dlm.ports.generator import GeneratorPort
     from dlm.ports.hardware import HardwareProbe
+    from dlm.ports.imatrix import ImatrixPort
+    from dlm.ports.importance_cache import ImportanceCachePort
+    from dlm.ports.launcher import LauncherPort
     from dlm.ports.metrics import MetricsPort, RunSink
+    from dlm.ports.ollama import OllamaPort
+    from dlm.ports.reference import ReferencePort
     from dlm.ports.registry import RegistryPort
     from dlm.ports.replay import ReplayPort
+    from dlm.ports.runtime import RuntimePort
     from dlm.ports.sources import SourcesPort
     from dlm.ports.store import StorePort
     from dlm.ports.token_cache import TokenCachePort
@@ -51,27 +64,51 @@ class Parts:
         token_cache: TokenCachePort | None = None,
         metrics: MetricsPort | None = None,
         clock: Clock | None = None,
+        exports: ExportsPort | None = None,
+        exporters: Mapping[TargetName, ExporterPort] | None = None,
+        adapter_files: AdapterFilesPort | None = None,
+        chat_format: ChatFormatPort | None = None,
+        imatrix: ImatrixPort | None = None,
+        importance_cache: ImportanceCachePort | None = None,
+        runtime: RuntimePort | None = None,
+        references: ReferencePort | None = None,
+        launcher: LauncherPort | None = None,
+        ollama: OllamaPort | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.environ = os.environ if environ is None else environ
         self.home = resolve_home(home, self.environ)
-        self._store = store
-        self._registry = registry
-        self._hardware = hardware
-        self._trainer = trainer
-        self._generator = generator
-        self._gallery = gallery
-        self._sources = sources
-        self._replay = replay
-        self._token_cache = token_cache
-        self._metrics = metrics
-        self._clock = clock
+        self._replace(
+            store=store,
+            registry=registry,
+            hardware=hardware,
+            trainer=trainer,
+            generator=generator,
+            gallery=gallery,
+            sources=sources,
+            replay=replay,
+            token_cache=token_cache,
+            run_metrics=metrics,
+            clock=clock,
+            exports=exports,
+            exporters=exporters,
+            adapter_files=adapter_files,
+            chat_format=chat_format,
+            imatrix=imatrix,
+            importance_cache=importance_cache,
+            runtime=runtime,
+            references=references,
+            launcher=launcher,
+            ollama=ollama,
+        )
+
+    def _replace(self, **given: object) -> None:
+        """Put parts in the place where ``cached_property`` keeps what it made, so that it makes nothing."""
+        self.__dict__.update({name: part for name, part in given.items() if part is not None})
 
     @cached_property
     def clock(self) -> Clock:
         """Time and ids."""
-        if self._clock is not None:
-            return self._clock
         from dlm.adapters.system_clock import SystemClock
 
         return SystemClock()
@@ -79,8 +116,6 @@ class Parts:
     @cached_property
     def store(self) -> StorePort:
         """Where adapters are kept."""
-        if self._store is not None:
-            return self._store
         from dlm.adapters.filesystem import FileStore
 
         return FileStore(self.home, self.clock)
@@ -88,8 +123,6 @@ class Parts:
     @cached_property
     def hardware(self) -> HardwareProbe:
         """The machine."""
-        if self._hardware is not None:
-            return self._hardware
         from dlm.adapters.hardware import TorchHardwareProbe
 
         return TorchHardwareProbe()
@@ -97,8 +130,6 @@ class Parts:
     @cached_property
     def registry(self) -> RegistryPort:
         """Base models, looked for in the order folder, installed package, local Hub cache, Hub."""
-        if self._registry is not None:
-            return self._registry
         from dlm.adapters.folder_base import FolderBaseSource
         from dlm.adapters.hub import HubCacheSource, HubDownloadSource, HubModelLookup
         from dlm.adapters.registry import ChainRegistry
@@ -115,8 +146,6 @@ class Parts:
     @cached_property
     def gallery(self) -> GalleryPort:
         """Templates."""
-        if self._gallery is not None:
-            return self._gallery
         from dlm import __version__
         from dlm.adapters.gallery.gallery import Gallery
         from dlm.adapters.http.client import HttpxClient
@@ -134,8 +163,6 @@ class Parts:
     @cached_property
     def sources(self) -> SourcesPort:
         """Files that documents name."""
-        if self._sources is not None:
-            return self._sources
         from dlm.adapters.sources import FileSources
 
         return FileSources()
@@ -143,8 +170,6 @@ class Parts:
     @cached_property
     def replay(self) -> ReplayPort:
         """Sections that documents once had."""
-        if self._replay is not None:
-            return self._replay
         from dlm.adapters.replay import FileReplay
 
         return FileReplay(self.store.location)
@@ -152,8 +177,6 @@ class Parts:
     @cached_property
     def token_cache(self) -> TokenCachePort:
         """Rows as token ids, kept between trainings in each document's store."""
-        if self._token_cache is not None:
-            return self._token_cache
         from dlm.adapters.token_cache import FileTokenCache
 
         return FileTokenCache(self.store.location, self.clock)
@@ -161,8 +184,6 @@ class Parts:
     @cached_property
     def run_metrics(self) -> MetricsPort:
         """What runs told."""
-        if self._metrics is not None:
-            return self._metrics
         from dlm.adapters.sqlite import SqliteMetrics
 
         return SqliteMetrics(self.store.location, self.clock)
@@ -191,8 +212,6 @@ class Parts:
     @cached_property
     def trainer(self) -> TrainerPort:
         """Fits adapters."""
-        if self._trainer is not None:
-            return self._trainer
         from dlm.adapters.torch.anchors import AnchorCache
         from dlm.adapters.torch.trainer import TorchTrainer
 
@@ -201,8 +220,118 @@ class Parts:
     @cached_property
     def generator(self) -> GeneratorPort:
         """Answers questions."""
-        if self._generator is not None:
-            return self._generator
         from dlm.adapters.torch.generator import TorchGenerator
 
         return TorchGenerator(self._bases)
+
+    @cached_property
+    def exports(self) -> ExportsPort:
+        """Where exports are kept."""
+        from dlm.adapters.filesystem import FileExports
+
+        return FileExports(self.store.location)
+
+    @cached_property
+    def exporters(self) -> Mapping[TargetName, ExporterPort]:
+        """What writes weights, for each target."""
+        from dlm.adapters.ggml import GgmlQuantizer
+        from dlm.adapters.gguf.exporter import GgufExporter
+        from dlm.adapters.llama_quantize import LlamaQuantizeProgram
+        from dlm.adapters.mlx_files import MlxExporter
+        from dlm.adapters.peft_files import PeftExporter
+
+        gguf = GgufExporter(self.home, [GgmlQuantizer()], [LlamaQuantizeProgram(self.environ)])
+        return {
+            "ollama": gguf,
+            "llama-server": gguf,
+            "vllm": PeftExporter(subfolder="adapters/{module}"),
+            "mlx-serve": MlxExporter(),
+            "hf-adapter": PeftExporter(subfolder=""),
+        }
+
+    @cached_property
+    def adapter_files(self) -> AdapterFilesPort:
+        """Adapters as they lie on disk."""
+        from dlm.adapters.peft_files import PeftFiles
+
+        return PeftFiles()
+
+    @cached_property
+    def chat_format(self) -> ChatFormatPort:
+        """How trained models want conversations written."""
+        from dlm.adapters.torch.chat_format import TorchChatFormat
+
+        return TorchChatFormat()
+
+    @cached_property
+    def imatrix(self) -> ImatrixPort:
+        """Measures which inputs matter."""
+        from dlm.adapters.torch.imatrix import TorchImatrix
+
+        return TorchImatrix(self._bases, self._loading_plan)
+
+    @cached_property
+    def importance_cache(self) -> ImportanceCachePort:
+        """Importance matrices of this home."""
+        from dlm.adapters.importance_cache import FileImportanceCache
+
+        return FileImportanceCache(self.home, self.clock)
+
+    @cached_property
+    def runtime(self) -> RuntimePort:
+        """Runs GGUF files."""
+        from dlm.adapters.servers import LlamaCppRuntime
+
+        return LlamaCppRuntime(self.environ)
+
+    @cached_property
+    def references(self) -> ReferencePort:
+        """The trained model, exactly."""
+        from dlm.adapters.torch.reference import TorchReference
+
+        return TorchReference(self._bases)
+
+    @cached_property
+    def launcher(self) -> LauncherPort:
+        """Tries launch scripts."""
+        from dlm.adapters.servers import ScriptLauncher
+
+        return ScriptLauncher(self.environ)
+
+    @cached_property
+    def ollama(self) -> OllamaPort:
+        """The Ollama of this machine."""
+        from dlm.adapters.ollama import Ollama
+
+        return Ollama(self.home, self.environ)
+
+    def _loading_plan(self) -> InferencePlan:
+        """Say how a base is loaded on this machine."""
+        from dlm.domain.inference_plan import resolve_inference_plan
+
+        return resolve_inference_plan(
+            self.hardware.probe(), backend="pytorch", trained_with_qlora=False, modality="text"
+        )
+
+    def _export_ports(self) -> ExportPorts:
+        from dlm.app.export_ports import ExportPorts
+
+        return ExportPorts(
+            store=self.store,
+            exports=self.exports,
+            registry=self.registry,
+            hardware=self.hardware,
+            adapter_files=self.adapter_files,
+            chat_format=self.chat_format,
+            exporters=self.exporters,
+            imatrix=self.imatrix,
+            importance_cache=self.importance_cache,
+            runtime=self.runtime,
+            references=self.references,
+            launcher=self.launcher,
+            ollama=self.ollama,
+            sources=self.sources,
+            replay=self.replay,
+            metrics=self.run_metrics,
+            clock=self.clock,
+        )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dlm.domain.document import Document
     from dlm.domain.events import Event
     from dlm.domain.exam import Exam
+    from dlm.domain.export_plan import ExportPlan
+    from dlm.domain.export_report import ExportReport
     from dlm.domain.history import History
     from dlm.domain.inference import InferencePlan
     from dlm.domain.lock import LockMode
@@ -45,8 +47,9 @@ class Workspace(Parts):
 
     Args:
         home: store root; ``$DLM_HOME`` or ``~/.dlm`` when None. Nothing is created before something is saved.
-        store, registry, hardware, trainer, generator, gallery, sources, replay, token_cache, metrics,
-            clock: replace an adapter by your own.
+        store, registry, hardware, trainer, generator, gallery, sources, replay, token_cache, metrics, clock, exports,
+            exporters, adapter_files, chat_format, imatrix, importance_cache, runtime, references, launcher,
+            ollama: replace an adapter by your own.
         environ: where settings are read from; the process environment when None.
     """
 
@@ -243,6 +246,67 @@ class Workspace(Parts):
             clock=self.clock,
             emit=on_event,
         )
+
+    def export(
+        self,
+        document: Document,
+        *,
+        target: str = "ollama",
+        quant: str | None = None,
+        merged: bool = False,
+        dequantize: bool = False,
+        name: str | None = None,
+        template: bool = True,
+        register: bool = True,
+        smoke: bool = True,
+        imatrix: bool = True,
+        draft: str | bool = True,
+        adapter: str | None = None,
+        adapter_mix: str | None = None,
+        mix_method: Literal["linear", "svd"] | None = None,
+        evaluation: bool = False,
+        on_plan: Callable[[ExportPlan], None] | None = None,
+        on_event: Emit = ignore,
+    ) -> ExportReport:
+        """Write the trained model for another program, run it and compare it. See :func:`dlm.app.export.export`.
+
+        Args:
+            target: ``ollama``, ``llama-server``, ``vllm``, ``mlx-serve`` or ``hf-adapter``.
+            quant: ``Q4_K_M``, ``Q5_K_M``, ``Q6_K``, ``Q8_0``, ``BF16`` or ``F16``; the document's choice when None.
+            merged: one model with the adapter inside.
+            dequantize: with ``merged``, put an adapter trained on a 4-bit base into the 16-bit one.
+            name: of the model, where it is registered or served.
+            template: False leaves the conversation template to Ollama's guess.
+            register: False does not hand the model to Ollama.
+            smoke: False neither compares nor asks the exported model.
+            imatrix: False rounds all columns alike.
+            draft: name in Ollama of a small model that may write ahead; False for none, True for the known one.
+            adapter: one of several adapters.
+            adapter_mix, mix_method: several as one, ``"knowledge:1.0,tone:0.5"``.
+            evaluation: also write ``sway.yaml``, the document's questions for an evaluation tool.
+            on_plan: told what was decided, before anything is written.
+        """
+        from dlm.app.export import export
+        from dlm.domain.export_options import ExportOptions
+
+        options = ExportOptions(
+            target=target,
+            quant=quant,
+            merged=merged,
+            dequantize=dequantize,
+            name=name,
+            writes_template=template,
+            registers=register,
+            checks=smoke,
+            uses_imatrix=imatrix,
+            draft=draft if isinstance(draft, str) else None,
+            uses_draft=draft is not False,
+            adapter=adapter,
+            adapter_mix=adapter_mix,
+            mix_method=mix_method,
+            writes_evaluation=evaluation,
+        )
+        return export(document, options, ports=self._export_ports(), on_plan=on_plan, emit=on_event)
 
     def forget(self, document: Document) -> int:
         """Let go of sections that left the document. See :func:`dlm.app.forget.forget`."""

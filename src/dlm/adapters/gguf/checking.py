@@ -57,12 +57,12 @@ def read_head(path: Path) -> GgufHead:
         raise _damaged(path, f"its head cannot be read ({exc})") from exc
 
 
-def check_model(path: Path, tensors: Sequence[TensorInfo], *, tokens: int) -> None:
-    """Compare a written model with what should be in it, and look for numbers that are none in a part of each tensor.
+def check_file(path: Path, tensors: Sequence[TensorInfo], *, tokens: int | None) -> None:
+    """Compare a written file with what should be in it, and look for numbers that are none in a part of each tensor.
 
     Args:
         tensors: all, in their order.
-        tokens: length of the list of tokens.
+        tokens: length of the list of tokens; None for a file that has none.
 
     Raises:
         ExportError: ``export.self-check``.
@@ -74,11 +74,13 @@ def check_model(path: Path, tensors: Sequence[TensorInfo], *, tokens: int) -> No
         raise _damaged(path, "its list of tokens has another length")
     try:
         with path.open("rb") as file:
+            end = 0
             for info, start in head.tensors:
                 file.seek(start)
                 if not _is_sound(file.read(min(_SAMPLE, info.size_bytes)), info):
                     raise _damaged(path, f"the tensor {info.name} is cut off or holds numbers that are none")
-            if path.stat().st_size < start + info.size_bytes:
+                end = start + info.size_bytes
+            if path.stat().st_size < end:
                 raise _damaged(path, "it is cut off")
     except OSError as exc:
         raise _damaged(path, exc.strerror or str(exc)) from exc

@@ -7,10 +7,12 @@ the format's description in ggml's ``docs/gguf.md``.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -53,10 +55,20 @@ class TensorInfo:
         return math.prod(self.shape[:-1]) * row_bytes(self.kind, self.shape[-1])
 
 
+@attrs.frozen(kw_only=True)
+class Written:
+    """A file that was written; ``sha256`` in lower-case hex."""
+
+    sha256: str
+    size_bytes: int
+
+
 def write_gguf(
     into: Path, entries: Iterable[Entry], tensors: Sequence[TensorInfo], data_of: Callable[[TensorInfo], Iterable[Data]]
-) -> None:
+) -> Written:
     """Write a file in one pass, so that a crash at any point leaves no half of it under the name.
+
+    Its digest is computed on the way, beside the writing.
 
     Args:
         data_of: gives a tensor's data in pieces; called for each tensor in turn.
@@ -66,7 +78,39 @@ def write_gguf(
     """
     head = _head(entries, tensors)
     _check_room(into, len(head) + sum(_padded(tensor.size_bytes) for tensor in tensors))
-    write_chunks_atomic(into, _pieces(head, tensors, data_of))
+    with _Digest() as digest:
+        write_chunks_atomic(into, digest.passing(_pieces(head, tensors, data_of)))
+        return digest.result()
+
+
+class _Digest:
+    """Computes the digest of pieces in a thread of its own, one piece behind what is written."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> _Digest:
+        self._pool = ThreadPoolExecutor(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def passing(self, pieces: Iterable[Data]) -> Iterator[Data]:
+        """Give the pieces on, unchanged."""
+        last: Future[None] | None = None
+        for piece in pieces:
+            if last is not None:
+                last.result()  # no more than one piece waits
+            last = self._pool.submit(self._sha256.update, piece)
+            self._size += memoryview(piece).nbytes
+            yield piece
+
+    def result(self) -> Written:
+        """Give what went through, when all of it did."""
+        self._pool.shutdown()
+        return Written(sha256=self._sha256.hexdigest(), size_bytes=self._size)
 
 
 def _pieces(

@@ -23,7 +23,8 @@ PLAIN_TYPES: frozenset[GgmlType] = frozenset({"F32", "F16", "BF16", "Q8_0"})
 _HALF_LIMIT = 65520.0
 """The smallest number that rounds to infinity in 16-bit floats, in which Q8_0 keeps its scales too."""
 
-_LIMITS: Mapping[GgmlType, float] = MappingProxyType({"F16": _HALF_LIMIT, "Q8_0": 127 * _HALF_LIMIT})
+_LIMITS: Mapping[GgmlType, float] = MappingProxyType({"F32": math.inf, "BF16": math.inf, "Q8_0": 127 * _HALF_LIMIT})
+"""The smallest number that cannot be stored, where it is not that of 16-bit floats."""
 
 _BLOCK = 32
 """Numbers of a Q8_0 block: one 16-bit scale d, then a whole number q from -127 to 127 for each; the number is d·q."""
@@ -43,7 +44,7 @@ def encode_plain(tensor: PlannedTensor, kind: GgmlType, values: Floats, *, matri
     Raises:
         ExportError: ``export.bad-weights``: a number that is none; ``export.half-overflow``: one too large for F16.
     """
-    _check(tensor, kind, values)
+    check_numbers(tensor, kind, values)
     if kind == "F32":
         return memoryview(values.astype("<f4", copy=False).tobytes())
     if kind == "F16":
@@ -83,8 +84,12 @@ def _q8_0(values: Floats) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return out
 
 
-def _check(tensor: PlannedTensor, kind: GgmlType, values: Floats) -> None:
-    """Look at the smallest and the largest number: both are finite only if all are."""
+def check_numbers(tensor: PlannedTensor, kind: GgmlType, values: Floats) -> None:
+    """Look at the smallest and the largest number: both are finite only if all are.
+
+    Raises:
+        ExportError: as ``encode_plain``.
+    """
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ExportError(
@@ -92,7 +97,7 @@ def _check(tensor: PlannedTensor, kind: GgmlType, values: Floats) -> None:
             f"the tensor {tensor.name} holds a number that is infinite or none",
             hint="Fetch the base again, or train again with --fresh.",
         )
-    if max(high, -low) >= _LIMITS.get(kind, math.inf):
+    if max(high, -low) >= _LIMITS.get(kind, _HALF_LIMIT):
         raise ExportError(
             "export.half-overflow",
             f"the tensor {tensor.name} holds {high if high > -low else low:.6g}, which is too large for {kind}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -21,6 +21,10 @@ _LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the format's own library."""
 
 _KINDS = MappingProxyType({"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"})
+
+
+Bad = Callable[[Path, str], ExportError]
+"""Gives the refusal of a file, with the reason."""
 
 
 class Weights(Protocol):
@@ -57,14 +61,19 @@ class SafetensorsWeights:
     Headers are read at once and checked against the files' lengths; numbers when asked for, and only those. Files are
     not mapped into memory: that is no faster, its pages count as ours, and a file that shrinks would end the process.
 
+    Args:
+        file: the one file to read; None for those of a model.
+        bad: gives the error for a file that is not as it should be.
+
     Raises:
-        ExportError: ``export.bad-weights``: no weights, or a damaged file.
+        ExportError: ``export.bad-weights``, or what ``bad`` gives: no weights, or a damaged file.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, file: str | None = None, bad: Bad | None = None) -> None:
+        self._bad = bad or _bad
         self._places: dict[str, _Place] = {}
-        for path in _files(folder):
-            self._places.update(_open(path))
+        for path in _files(folder) if file is None else [folder / file]:
+            self._places.update(_open(path, self._bad))
 
     def names(self) -> tuple[str, ...]:
         """Give the name of every tensor, sorted: the order of files means nothing."""
@@ -94,7 +103,7 @@ class SafetensorsWeights:
             stored = np.fromfile(path, _KINDS[entry.dtype], math.prod(shape), offset=start + first * row_bytes)
             stored = stored.reshape(shape)
         except (OSError, ValueError) as exc:
-            raise _bad(path, f"{name} is not there any more") from exc
+            raise self._bad(path, f"{name} is not there any more") from exc
         if entry.dtype == "BF16":
             return widened(stored)
         with np.errstate(over="ignore"):  # a float64 beyond the range becomes infinite, which is refused when written
@@ -127,21 +136,21 @@ def _files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def _open(path: Path) -> Mapping[str, _Place]:
+def _open(path: Path, bad: Bad) -> Mapping[str, _Place]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= _LARGEST_HEADER:
-                raise _bad(path, "its first bytes are not those of a safetensors file")
+                raise bad(path, "its first bytes are not those of a safetensors file")
             entries = parse_header(file.read(length))
         size = path.stat().st_size
     except OSError as exc:
-        raise _bad(path, exc.strerror or str(exc)) from exc
+        raise bad(path, exc.strerror or str(exc)) from exc
     except ValueError as exc:
-        raise _bad(path, str(exc)) from exc
+        raise bad(path, str(exc)) from exc
     wanted = 8 + length + (entries[-1].end if entries else 0)
     if size != wanted:
-        raise _bad(path, f"it has {size} bytes and should have {wanted}")
+        raise bad(path, f"it has {size} bytes and should have {wanted}")
     return {entry.name: _Place(entry, path, 8 + length + entry.start) for entry in entries}
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from dlm.adapters.gguf.architectures.architecture import Architecture
-from dlm.adapters.gguf.checking import check_model
-from dlm.adapters.gguf.container import Data, TensorInfo, write_gguf
+from dlm.adapters.gguf.checking import check_file
+from dlm.adapters.gguf.container import Data, TensorInfo, Written, write_gguf
 from dlm.adapters.gguf.encoding import encode_plain
 from dlm.adapters.gguf.entries import Entry
 from dlm.adapters.gguf.planning import PlannedTensor, plan_tensors
@@ -78,7 +78,7 @@ def write_model(
     encode: Encode = encode_plain,
     emit: Emit = ignore,
     threads: int | None = None,
-) -> None:
+) -> Written:
     """Write ``into``. Memory holds a few pieces of rows, whatever the size of the model and its tensors.
 
     The same input gives the same bytes.
@@ -95,7 +95,7 @@ def write_model(
     infos = [TensorInfo(tensor.name, tensor.shape, types[tensor.name]) for tensor in tensors]
     by_name = {tensor.name: tensor for tensor in tensors}
     rows = by_name[_EMBEDDINGS].shape[0]
-    _check_rows(vocabulary, rows)
+    check_rows(vocabulary, rows)
     entries = [
         *_general_entries(architecture, vocabulary, about),
         *architecture.metadata,
@@ -116,8 +116,9 @@ def write_model(
             done += info.size_bytes
             emit(Progress(stage=STAGE, done=done, total=total, unit="bytes"))
 
-        write_gguf(into, entries, infos, data_of)
-    check_model(into, infos, tokens=rows)
+        written = write_gguf(into, entries, infos, data_of)
+    check_file(into, infos, tokens=rows)
+    return written
 
 
 def _tasks(
@@ -188,7 +189,12 @@ def _runtime_name(name: str, *, strips: bool) -> str:
     return name
 
 
-def _check_rows(vocabulary: Vocabulary, rows: int) -> None:
+def check_rows(vocabulary: Vocabulary, rows: int) -> None:
+    """Refuse a tokenizer with more tokens than the model has rows.
+
+    Raises:
+        ExportError: ``export.vocabulary``.
+    """
     if len(vocabulary.tokens) > rows:
         raise ExportError(
             "export.vocabulary",

@@ -13,30 +13,10 @@ from dlm.adapters.peft_files.reading import WEIGHTS, damaged, read_object
 from dlm.adapters.peft_files.tensors import TensorFile
 from dlm.adapters.peft_files.tokenizer import read_chat_template, read_vocabulary_size
 from dlm.domain.adapter_facts import AdapterFacts
+from dlm.domain.lora_tensors import PREFIX, Factors, factors_by_module, module_and_part
 from dlm.domain.safetensors_header import TensorEntry
 
-PREFIX = "base_model.model."
-"""Stands before the base's own names in every PEFT file."""
-
 _LARGEST_RECORD = 1_000_000
-
-_PAIRS = (
-    (".lora_A.weight", "a"),
-    (".lora_B.weight", "b"),
-    (".lora_embedding_A", "a"),
-    (".lora_embedding_B", "b"),
-    (".lora_magnitude_vector", "m"),
-    (".lora_magnitude_vector.weight", "m"),
-)
-
-
-@attrs.frozen(kw_only=True)
-class Factors:
-    """Names of the tensors that change one module: ΔW = scaling · B·A; a magnitude for DoRA only."""
-
-    a: str
-    b: str
-    m: str | None = None
 
 
 def read_facts(folder: Path) -> AdapterFacts:
@@ -63,34 +43,6 @@ def read_facts(folder: Path) -> AdapterFacts:
         return _with_modules(facts, settings, tensors)
     except ValueError as exc:
         raise damaged(tensors.path, str(exc)) from exc
-
-
-def factors_by_module(names: Iterable[str]) -> dict[str, Factors]:
-    """Sort the LoRA tensors of a file by the module they change, in the order of the modules' names.
-
-    Raises:
-        ValueError: half of a pair is missing, or a module has two.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for name in names:
-        role = _role(name)
-        if role is not None:
-            module, part = role
-            if part in found.setdefault(module, {}):
-                raise ValueError(f"{module} has two tensors of the same part")
-            found[module][part] = name
-    for module, parts in found.items():
-        if not {"a", "b"} <= parts.keys():
-            raise ValueError(f"{module} has one half of its pair of tensors only")
-    return {module: Factors(**found[module]) for module in sorted(found)}
-
-
-def _role(name: str) -> tuple[str, str] | None:
-    if name.startswith(PREFIX):
-        for ending, part in _PAIRS:
-            if name.endswith(ending):
-                return name.removeprefix(PREFIX).removesuffix(ending), part
-    return None
 
 
 def _with_modules(facts: AdapterFacts, settings: LoraSettings, tensors: TensorFile) -> AdapterFacts:
@@ -149,7 +101,7 @@ def _rest(settings: LoraSettings, entries: Iterable[str]) -> tuple[tuple[str, ..
     others: list[str] = []
     for name in sorted(entries):
         module, _, part = name.removeprefix(PREFIX).rpartition(".")
-        if _role(name) is not None:
+        if module_and_part(name) is not None:
             continue
         if name.startswith(PREFIX) and f".{module}".endswith(tuple(f".{it}" for it in settings.modules_to_save)):
             saved.add(module)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from dlm.adapters.peft_files.config import read_revision
-from dlm.adapters.peft_files.facts import Factors, factors_by_module, read_facts
+from dlm.adapters.peft_files.facts import read_facts
 from dlm.adapters.peft_files.reading import CONFIG, WEIGHTS, damaged
 from dlm.adapters.peft_files.tensors import TensorFile
 from dlm.adapters.peft_files.tokenizer import copy_tokenizer
 from dlm.domain.adapter_facts import AdapterFacts
 from dlm.domain.adapter_mix import check_mixable
 from dlm.domain.json_record import dump_object
+from dlm.domain.lora_tensors import Factors, factors_by_module
 from dlm.domain.safetensors_header import header_bytes
 from dlm.domain.text_files import write_atomic, write_chunks_atomic
 from dlm.ports.adapter_files import MixMethod, MixPart
@@ -83,8 +84,8 @@ def _weights(sources: Sequence[_Source], modules: Sequence[str], method: MixMeth
         a, b = _stacked(sources, module)
         if method == "svd":
             a, b = cut_to_rank(a, b, rank)
-        yield _padded(a, (rank, a.shape[1])).tobytes()
-        yield _padded(b, (b.shape[0], rank)).tobytes()
+        yield padded(a, (rank, a.shape[1])).tobytes()
+        yield padded(b, (b.shape[0], rank)).tobytes()
 
 
 def _sides(sources: Sequence[_Source], module: str, names: Factors) -> tuple[int, int]:
@@ -133,7 +134,7 @@ def cut_to_rank(
     return (root[:, None] * right).astype(np.float32), (left * root).astype(np.float32)
 
 
-def _padded(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+def padded(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
     """Add zeros below and to the right, which change no product."""
     import numpy as np
 

@@ -68,12 +68,19 @@ class TensorFile:
                 return name
         return None
 
+    def raw(self, name: str) -> Iterator[bytes]:
+        """Give the bytes of one tensor as they lie in the file, piece by piece."""
+        return self._bytes(self.entries[name], _CHUNK)
+
     def _pieces(self, entry: TensorEntry, size: int) -> Iterator[NDArray[np.float32]]:
+        return (_as_float32(piece, entry.dtype) for piece in self._bytes(entry, size))
+
+    def _bytes(self, entry: TensorEntry, size: int) -> Iterator[bytes]:
         try:
             with self.path.open("rb") as file:
                 for start in range(entry.start, entry.end, max(1, size)):
                     file.seek(self._data + start)
-                    yield _as_float32(file.read(min(size, entry.end - start)), entry.dtype)
+                    yield file.read(min(size, entry.end - start))
         except OSError as exc:
             raise damaged(self.path, exc.strerror or str(exc)) from exc
 

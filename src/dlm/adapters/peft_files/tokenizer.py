@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlm.adapters.peft_files.reading import damaged, read_object
+from dlm.domain.json_record import dump_object
 from dlm.domain.text_files import write_atomic
 
 TOKENIZER_FILES = (
@@ -81,6 +82,33 @@ def copy_tokenizer(source: Path, into: Path) -> None:
             except OSError as exc:
                 raise damaged(path, exc.strerror or str(exc), probe="tokenizer_vocab") from exc
             write_atomic(into / name, data)
+
+
+def tokenizer_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Give the tokenizer's files by name, without notes of where it came from and of code that it would load.
+
+    Raises:
+        ExportError: a file cannot be read.
+    """
+    for name in TOKENIZER_FILES:
+        path = folder / name
+        try:
+            if path.is_file():
+                yield name, _without_places(path) if name == "tokenizer_config.json" else path.read_bytes()
+        except OSError as exc:
+            raise damaged(path, exc.strerror or str(exc), probe="tokenizer_vocab") from exc
+
+
+_PLACES = ("auto_map", "is_local", "local_files_only", "name_or_path", "special_tokens_map_file", "tokenizer_file")
+"""Keys of ``tokenizer_config.json`` that hold paths of the machine it was saved on, or name Python code."""
+
+
+def _without_places(path: Path) -> bytes:
+    record = read_object(path, probe="tokenizer_vocab", largest=_LARGEST) or {}
+    if not record.keys() & set(_PLACES):
+        return path.read_bytes()
+    kept = {key: value for key, value in record.items() if key not in _PLACES}
+    return dump_object(kept, ascii_only=False).encode()
 
 
 def _vocabulary_ids(tokenizer: dict[str, Any]) -> Iterator[int]:
