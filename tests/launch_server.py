@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,7 +25,7 @@ def write_script(path: Path, **behaviour: Any) -> Path:
         says: lines it prints at the start. ``ends``: status with which it ends at the start.
         stays: it ignores SIGTERM. ``child``: it starts another process.
     """
-    words = [sys.executable, "-P", __file__, json.dumps(behaviour)]
+    words = [sys.executable, "-I", "-S", __file__, json.dumps(behaviour)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'#!/usr/bin/env bash\nset -euo pipefail\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
     return path
@@ -74,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 
@@ -92,7 +91,7 @@ def main(behaviour: dict[str, Any], arguments: list[str]) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pids = [os.getpid()]
     if behaviour.get("child"):
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
         pids.append(child.pid)
     environ = {name: os.environ.get(name) for name in ("DLM_PYTHON", "DLM_SERVER_API_KEY", "LLAMA_API_KEY", "MORE")}
     _note(host=host, port=port, pids=pids, environ=environ)
@@ -109,8 +108,7 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = False
 
     def server_bind(self) -> None:
-        socket.socket.bind(self.socket, self.server_address)  # without looking up the machine's name
-        self.server_name, self.server_port = self.server_address[:2]
+        self.socket.bind(self.server_address)  # without looking up the machine's name
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ class Case:
     arguments: list[str]
 
 
-cases = st.lists(st.builds(Case, names, st.tuples(names, names, names, names), words), min_size=8, max_size=12)
-few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+cases = st.lists(st.builds(Case, names, st.tuples(names, names, names, names), words), min_size=8, max_size=10)
+few = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

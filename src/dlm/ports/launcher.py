@@ -15,7 +15,7 @@ class SmokeJob:
 
     Args:
         script: takes ``--host`` and ``--port`` as further arguments.
-        model: the name to ask for when the server lists several; None for the first.
+        model: the name to ask for, listed or not; None for the first that the server lists.
         ready_s: how long it may take until it answers.
         environ: variables on top of this process's own.
     """

@@ -60,6 +60,6 @@ class LauncherContract:
         assert caught.value.code == "smoke.ended"
 
     def test_folders_may_be_called_anything(self, tmp_path: Path) -> None:
-        folder = tmp_path / "it's a \"folder\", $HOME & ü"
+        folder = tmp_path / 'it\'s a "folder", $HOME & ü'
         folder.mkdir()
         assert self.ask(folder, "Hi.") == "Hi."

@@ -74,7 +74,7 @@ class ScriptLauncher:
         script = job.script.resolve()
         argv = [self._which("bash") or "bash", str(script), "--host", LOOPBACK, "--port", str(port)]
         try:
-            server = start([sys.executable, "-P", llama_cpp_child.__file__], environ)
+            server = start([sys.executable, "-I", "-S", llama_cpp_child.__file__], environ)  # the standard library does
         except OSError as exc:
             raise failed("smoke.ended", f"could not be started: {exc}") from exc
         server.say(json.dumps({"argv": argv, "cwd": str(script.parent)}))
