@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from dlm import __version__
 from dlm.app.base_access import open_base
 from dlm.app.callers import shielded, unwrapped
 from dlm.app.export_adapters import MIXED, Module, opened_adapters
@@ -38,6 +37,7 @@ from dlm.domain.model_shape import ModelShape
 from dlm.domain.parity import Parity
 from dlm.domain.text_files import write_atomic
 from dlm.domain.turn_format import TurnFormat
+from dlm.domain.versions import own_version
 from dlm.ports.chat_format import ChatFormat
 from dlm.ports.exporter import WeightsJob, WrittenFile
 from dlm.ports.exports import StagedExport
@@ -91,7 +91,7 @@ def export(
                 merged=options.merged,
                 dequantize=options.dequantize,
                 writes_template=options.writes_template or target.name != "ollama",
-                base_rows=ModelShape.from_config(base.config).vocab_size,
+                base_rows=_rows(base),
                 recorded_base_sha256=manifest.base_model_sha256 if manifest else None,
             )
             for module in modules
@@ -176,6 +176,8 @@ class _Export:
             options=self.options,
             plan=self.plan,
             base=self.base,
+            base_rows=_rows(self.base),
+            manifest=self.manifest,
             modules=self.modules,
             chat=chat,
             turns=self._turns(chat),
@@ -247,7 +249,7 @@ class _Export:
             dequantized=self.plan.dequantized,
             ollama_name=self.plan.name if self.plan.registers else None,
             created_at=self.ports.clock.now(),
-            created_by=f"dlm-{__version__}",
+            created_by=f"dlm-{own_version()}",
             llama_cpp_tag=parity.runtime if parity else None,
             base_model_hf_id=spec.hf_id,
             base_model_revision=spec.revision,
@@ -255,7 +257,7 @@ class _Export:
             adapter_version=self.plan.version,
             adapter_name=selection.names[0] if selection.method is None and len(selection.names) == 1 else None,
             adapter_mix=_mix(self.plan) if self.modules[0].name == MIXED else None,
-            converter=Converter(name="dlm", version=__version__),
+            converter=Converter(name="dlm", version=own_version()),
             imatrix_sha256=importance.sha256 if importance else None,
             parity=parity.to_record() if parity else None,
             parity_skipped=skipped,
@@ -286,6 +288,10 @@ class _Export:
 
     def _note(self, message: str, *, is_warning: bool = False) -> None:
         self.emit(Note(subject="export", message=message, severity="warning" if is_warning else "info"))
+
+
+def _rows(base: ResolvedBase) -> int:
+    return ModelShape.from_config(base.config).vocab_size
 
 
 def _mix(plan: ExportPlan) -> tuple[tuple[str, float], ...]:

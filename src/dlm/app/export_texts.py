@@ -9,12 +9,13 @@ from pathlib import Path
 
 import attrs
 
-from dlm import __version__
 from dlm.app.export_adapters import Module
+from dlm.domain.adapter_hygiene import vllm_rank
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.dialects import DIALECTS, stop_strings
 from dlm.domain.document import Document
 from dlm.domain.errors import ExportError
+from dlm.domain.evaluation_suite import SUITE, SuiteModel, suite_text
 from dlm.domain.export_options import ExportOptions
 from dlm.domain.export_plan import ExportPlan
 from dlm.domain.launch_scripts import (
@@ -26,8 +27,11 @@ from dlm.domain.launch_scripts import (
     vllm_config,
     vllm_script,
 )
+from dlm.domain.manifest import Manifest
+from dlm.domain.model_card import CARD, CardFacts, model_card
 from dlm.domain.modelfile import ModelfileParts, modelfile_text, template_and_system
 from dlm.domain.turn_format import TurnFormat, learn_turn_format
+from dlm.domain.versions import own_version
 from dlm.ports.chat_format import ChatFormat
 from dlm.ports.exporter import FileRole, WrittenFile
 
@@ -52,6 +56,8 @@ class Writing:
 
     Args:
         chat: None when the tokenizer knows no conversations; then there is nothing to serve.
+        manifest: of the store; None when it is lost.
+        base_rows: tokens the base has a row for.
         turns: how turns are written in Ollama; None when its language cannot say it, or nobody wants it.
     """
 
@@ -59,6 +65,8 @@ class Writing:
     options: ExportOptions
     plan: ExportPlan
     base: ResolvedBase
+    base_rows: int
+    manifest: Manifest | None
     modules: tuple[Module, ...]
     chat: ChatFormat | None
     turns: TurnFormat | None
@@ -75,6 +83,10 @@ class Writing:
                 yield TextFile(name=SCRIPTS["mlx-serve"], text=script, is_script=True)
             case "peft" if self.plan.target.name == "vllm":
                 yield from self._vllm_files()
+            case "peft":
+                yield TextFile(name=CARD, text=model_card(self._card()))
+        if self.options.writes_evaluation:
+            yield TextFile(name=SUITE, text=self._suite(written))
 
     @property
     def smoke_model(self) -> str | None:
@@ -101,6 +113,41 @@ class Writing:
         )
         yield TextFile(name=SCRIPTS["llama-server"], text=script, is_script=True)
 
+    def _card(self) -> CardFacts:
+        facts, manifest = self.modules[0].facts, self.manifest
+        return CardFacts(
+            name=self.plan.name,
+            base=self.base.spec,
+            adapter=facts,
+            version=self.plan.version,
+            runs=sum(run.status == "completed" for run in manifest.training_runs) if manifest else 0,
+            created_by=f"dlm {own_version()}",
+            exam=manifest.last_exam if manifest else None,
+            vllm_rank=vllm_rank(facts, self.base, base_rows=self.base_rows),
+        )
+
+    def _suite(self, written: Sequence[WrittenFile]) -> str:
+        before = SuiteModel(kind="hf", base=self._model)
+        match self.plan.target.weights:
+            case "gguf":
+                model = file_of(written, "base", "merged") or ""
+                exported = SuiteModel(kind="gguf", base=model, adapter=file_of(written, "adapter"))
+            case kind:
+                folder = Path(file_of(written, "adapter") or "").parent.as_posix()
+                exported = SuiteModel(kind="mlx" if kind == "mlx" else "hf", base=self._model, adapter=folder)
+        return suite_text(
+            self.document.rows(),
+            source=self._source,
+            before=before,
+            exported=exported,
+            system_prompt=self.document.frontmatter.system_prompt,
+        )
+
+    @property
+    def _source(self) -> str:
+        """The document's file without its folders: exports are handed on."""
+        return self.document.path.name if self.document.path else "a document without a file"
+
     def _modelfile(self, model: str | None, lora: str | None) -> ModelfileParts:
         plan, spec, chat = self.plan, self.base.spec, self.chat
         template, system = None, self.document.frontmatter.system_prompt
@@ -109,9 +156,9 @@ class Writing:
                 self.turns, system, runtime_adds_bos=chat is not None and chat.adds_bos
             )
         return ModelfileParts(
-            dlm_version=__version__,
+            dlm_version=own_version(),
             written_at=self.now,
-            source=self.document.path.name if self.document.path else "a document without a file",
+            source=self._source,
             dlm_id=self.document.dlm_id,
             adapter_version=plan.version,
             base=spec.key,

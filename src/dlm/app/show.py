@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class ShowReport:
             ("exports", _exports_line(self.manifest)),
         ]
         rows += self.files.lines()
-        exam = _last_exam(self.manifest)
+        exam = self.manifest.last_exam
         rows += [("exam", exam_from_json(exam))] if exam else []
         rows += [("checkpoint", f"an interrupted run can go on: dlm train {self.path} --resume")] * self.has_checkpoint
         rows += [("memory", _memory_line(self.memory))] if self.memory and self.memory.sections else []
@@ -192,12 +192,8 @@ def _manifest_record(manifest: Manifest) -> dict[str, Any]:
         "exports": [export_record(export) for export in manifest.exports],
         "content_hashes": dict(manifest.content_hashes),
         "pinned_versions": dict(manifest.pinned_versions),
-        "exam": _last_exam(manifest),
+        "exam": manifest.last_exam,
     }
-
-
-def _last_exam(manifest: Manifest) -> Mapping[str, Any] | None:
-    return next((run.exam for run in reversed(manifest.training_runs) if run.exam), None)
 
 
 def _runs_line(manifest: Manifest) -> str:

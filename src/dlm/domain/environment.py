@@ -82,6 +82,28 @@ VARIABLES: tuple[Variable, ...] = (
         default="off",
     ),
     Variable(
+        name="DLM_SERVER_API_KEY",
+        kind="dlm",
+        effect="Key that the launch scripts of `dlm export` make clients send; not for MLX, which knows no keys.",
+    ),
+    Variable(
+        name="DLM_PYTHON",
+        kind="dlm",
+        effect="Python that launch scripts use where they need one.",
+        default="`python3`",
+    ),
+    Variable(
+        name="DLM_LLAMA_CPP_BUILD",
+        kind="dlm",
+        effect="Folder in which `llama-server` and `llama-quantize` are looked for first, also in its `bin` and "
+        "`build/bin`.",
+    ),
+    Variable(
+        name="DLM_LLAMA_CPP_ROOT",
+        kind="dlm",
+        effect="Like `DLM_LLAMA_CPP_BUILD`, looked at second.",
+    ),
+    Variable(
         name="DLM_DISABLE_TOKENIZED_CACHE",
         kind="dlm",
         effect="`1` works like `--no-cache` of `dlm train`: text is tokenised anew and the token cache stays as it is.",

@@ -159,6 +159,8 @@ _CODES = {
     "otherwise than it was trained. Export for llama-server, which uses the base's own template.",
     "template.bos": "The exported file and the chat template disagree about the token a prompt begins with. Export "
     "again with this version of dlm.",
+    "template.drift": "Ollama turns a conversation into another number of tokens than training did. Update Ollama, or "
+    "export for llama-server, which uses the base's own template.",
     "modelfile.text": "A text for Ollama's Modelfile holds three quotes in a row, invisible signs or nothing at all, "
     "which Ollama would read otherwise. Change the text that the message shows.",
     "modelfile.unreadable": "A Modelfile was changed so that Ollama would refuse it. Export again.",
@@ -178,6 +180,12 @@ _CODES = {
     "answered with nothing. Try ollama run yourself, or add --no-smoke.",
     "export.busy": "Another dlm command is writing the same export of this document. Wait until it has ended.",
     "export.manifest-unreadable": "The export_manifest.json of an export was damaged or edited. Export again.",
+    "export.adapter": "--adapter and --adapter-mix choose among the adapters that training.adapters declares; the "
+    "message lists them.",
+    "export.options": "Two options of dlm export exclude one another, or one means nothing without another; the "
+    "message names them.",
+    "export.unknown-quant": "There is no such level. dlm export --help lists them.",
+    "export.unknown-target": "There is no such target. dlm export --help lists them.",
     # base models
     "base.unknown": "The name in base_model is neither a key of the registry, nor hf:<org>/<name>, nor path:<folder>. "
     "Check the spelling.",

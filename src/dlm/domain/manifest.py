@@ -186,6 +186,11 @@ class Manifest:
             None,
         )
 
+    @property
+    def last_exam(self) -> Mapping[str, Any] | None:
+        """What the latest exam found; None when there was none."""
+        return next((run.exam for run in reversed(self.training_runs) if run.exam), None)
+
     def reserve_run(self, *, started_at: datetime, seed: int, adapter_name: str | None = None) -> tuple[Manifest, int]:
         """Append a ``running`` row and give its id, one above the largest so far: ids are never used twice."""
         run_id = max((run.run_id for run in self.training_runs), default=0) + 1

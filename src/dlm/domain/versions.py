@@ -13,6 +13,11 @@ def installed_versions(packages: tuple[str, ...] = PINNED) -> dict[str, str | No
     return {package: _version(package) for package in packages}
 
 
+def own_version() -> str:
+    """Give the version of dlm; ``unknown`` when it runs without having been installed."""
+    return _version("dlm") or "unknown"
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
