@@ -90,7 +90,6 @@ def _read(weights: Mapping[str, torch.Tensor], layer: str, name: str) -> torch.T
 
 
 def _parts(random: torch.Generator) -> _Parts:
-    import torch
 
     narrow = HIDDEN * (KV_HEADS - 1) // KV_HEADS
     return _Parts(
@@ -116,9 +115,7 @@ def _outer(parts: _Parts, name: str, values: torch.Tensor) -> torch.Tensor:
     return values[:, parts.channel] * parts.share
 
 
-def _attention(
-    parts: _Parts, read: Callable[[str], torch.Tensor], random: torch.Generator
-) -> dict[str, torch.Tensor]:
+def _attention(parts: _Parts, read: Callable[[str], torch.Tensor], random: torch.Generator) -> dict[str, torch.Tensor]:
     order, scale = _shuffled(KV_HEADS, _HEAD, random)
     queries = read("self_attn.q").reshape(KV_HEADS - 1, _GROUP * _HEAD, -1)[parts.group]
     keys = read("self_attn.k").reshape(KV_HEADS - 1, _HEAD, -1)[parts.group]

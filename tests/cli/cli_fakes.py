@@ -88,6 +88,21 @@ class Run:
 
 
 @attrs.frozen(kw_only=True)
+class Exported(Report):
+    """A folder for another program."""
+
+    path: Path = Path("/home/ada/.dlm/store/X/exports/Q8_0")
+    seconds: float = 75.0
+
+
+class Planned:
+    """Decisions with reasons."""
+
+    def choices(self) -> Iterator[tuple[str, str]]:
+        yield "quant", "Q8_0 (--quant)"
+
+
+@attrs.frozen(kw_only=True)
 class Made:
     path: Path
     dlm_id: str = "01JABC"
@@ -185,6 +200,7 @@ class FakeWorkspace:
         self.raises: BaseException | None = None
         self.run: Any = Run()
         self.report: Any = Report()
+        self.exported: Any = Exported(text="Use it:\n  ollama run notes")
         self.refreshed: Any = Refreshed()
         self.measured: Any = Measured()
         self.news: list[News | BaseException | None] = [News(is_switch=True), KeyboardInterrupt()]
@@ -234,6 +250,13 @@ class FakeWorkspace:
             if isinstance(piece, BaseException):
                 raise piece
             yield piece
+
+    def export(self, document: Doc, *, on_plan: Any, on_event: Any, **options: Any) -> Any:
+        self._record("export", path=document.path, **options)
+        if on_plan is not None:
+            on_plan(Planned())
+        on_event(EVENTS[1])
+        return self.exported
 
     def exam(self, document: Doc, *, on_event: Any) -> Any:
         on_event(EVENTS[0])

@@ -301,7 +301,9 @@ def test_a_refresh_always_ends_in_the_list(dlm: Runner, refreshed: Refreshed, co
 
 
 @pytest.mark.usefixtures("warned")
-@pytest.mark.parametrize("command", [["train", "n.dlm"], ["prompt", "n.dlm", "q"], ["exam", "n.dlm"]])
+@pytest.mark.parametrize(
+    "command", [["train", "n.dlm"], ["prompt", "n.dlm", "q"], ["exam", "n.dlm"], ["export", "n.dlm"]]
+)
 def test_document_warnings_are_shown_even_when_quiet(dlm: Runner, command: list[str]) -> None:
     err = dlm("-q", *command).err
 
@@ -353,3 +355,51 @@ class TestCache:
 def test_the_command_that_goes_on_leaves_the_cache_alone_too(dlm: Runner, notes: Path) -> None:
     dlm.workspace.raises = Interrupted("train.interrupted", "stopped", hint="x")
     assert f"train {notes} --resume --no-cache" in dlm("train", str(notes), "--no-cache").err
+
+
+def test_export_asks_for_the_defaults_and_tells_how_the_result_is_used(dlm: Runner) -> None:
+    outcome = dlm("export", "notes.dlm")
+
+    assert (outcome.code, outcome.out) == (0, "")
+    assert dlm.last == {
+        "path": Path("notes.dlm"),
+        "target": "ollama",
+        "quant": None,
+        "merged": False,
+        "dequantize": False,
+        "name": None,
+        "template": True,
+        "register": True,
+        "smoke": True,
+        "imatrix": True,
+        "draft": True,
+        "adapter": None,
+        "adapter_mix": None,
+        "mix_method": None,
+        "evaluation": False,
+    }
+    assert "export: /home/ada/.dlm/store/X/exports/Q8_0 (1 min 15 s)\n" in outcome.err
+    assert "ollama run notes\n" in outcome.err
+
+
+def test_export_tells_its_plan_when_asked(dlm: Runner) -> None:
+    assert "plan: quant = Q8_0 (--quant)\n" in dlm("export", "notes.dlm", "--verbose").err
+
+
+def test_export_prints_one_object_for_programs(dlm: Runner) -> None:
+    assert json.loads(dlm("export", "notes.dlm", "--json", "-q").out) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--draft", "a", "--no-draft"], "--no-draft and --draft cannot be used together"),
+        (["--adapter", "a", "--adapter-mix", "a:1"], "--adapter-mix and --adapter cannot be used together"),
+        (["--adapter-mix-method", "average"], "--adapter-mix-method: 'average' is not one of: linear, svd"),
+    ],
+)
+def test_export_refuses_what_cannot_go_together(dlm: Runner, words: list[str], problem: str) -> None:
+    outcome = dlm("export", "notes.dlm", *words)
+
+    assert outcome.code == 2
+    assert f"export: {problem}" in outcome.err

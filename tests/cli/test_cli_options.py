@@ -17,6 +17,7 @@ BASIC = {
     "dlm init": ["init", "n.dlm"],
     "dlm train": ["train", "n.dlm"],
     "dlm prompt": ["prompt", "n.dlm", "q"],
+    "dlm export": ["export", "n.dlm"],
     "dlm exam": ["exam", "n.dlm"],
     "dlm show": ["show", "n.dlm"],
     "dlm metrics": ["metrics", "n.dlm"],
@@ -58,6 +59,22 @@ OPTIONS = {
     ("dlm prompt", "--top-p"): ["--top-p", "0.5"],
     ("dlm prompt", "--backend"): ["--backend", "mlx"],
     ("dlm prompt", "--verbose"): ["--verbose"],
+    ("dlm export", "--target"): ["--target", "vllm"],
+    ("dlm export", "--quant"): ["--quant", "Q8_0"],
+    ("dlm export", "--merged"): ["--merged"],
+    ("dlm export", "--dequantize"): ["--merged", "--dequantize"],
+    ("dlm export", "--no-imatrix"): ["--no-imatrix"],
+    ("dlm export", "--name"): ["--name", "ada/notes"],
+    ("dlm export", "--no-template"): ["--no-template"],
+    ("dlm export", "--skip-ollama"): ["--skip-ollama"],
+    ("dlm export", "--draft"): ["--draft", "qwen2.5:0.5b"],
+    ("dlm export", "--no-draft"): ["--no-draft"],
+    ("dlm export", "--adapter"): ["--adapter", "tone"],
+    ("dlm export", "--adapter-mix"): ["--adapter-mix", "tone:1"],
+    ("dlm export", "--no-smoke"): ["--no-smoke"],
+    ("dlm export", "--emit-sway-json"): ["--emit-sway-json"],
+    ("dlm export", "--verbose"): ["--verbose"],
+    ("dlm export", "--json"): ["--json"],
     ("dlm exam", "--json"): ["--json"],
     ("dlm show", "--json"): ["--json"],
     ("dlm metrics", "--json"): ["--json"],
@@ -90,6 +107,10 @@ ON_A_FOLDER = {
 """The same for options that act when the path is a folder."""
 
 BESIDE = {
+    ("dlm export", "--adapter-mix-method"): (
+        ["--adapter-mix", "tone:1"],
+        ["--adapter-mix", "tone:1", "--adapter-mix-method", "svd"],
+    ),
     ("dlm metrics", "--poll-seconds"): (["watch"], ["watch", "--poll-seconds", "0.25"]),
     ("dlm templates list", "--accept-unsigned"): (["--refresh"], ["--refresh", "--accept-unsigned"]),
 }

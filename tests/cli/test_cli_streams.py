@@ -23,6 +23,7 @@ COMMANDS = [
     ["train", "n.dlm"],
     ["prompt", "n.dlm", "q"],
     ["exam", "n.dlm"],
+    ["export", "n.dlm"],
     ["show", "n.dlm"],
     ["doctor"],
     ["migrate", "n.dlm"],

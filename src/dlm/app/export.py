@@ -149,7 +149,6 @@ class _Export:
             path=folder,
             plan=self.plan,
             manifest=record,
-            parity=parity,
             usage=usage(self.plan, folder),
             seconds=time.monotonic() - began,
         )
@@ -259,7 +258,7 @@ class _Export:
             adapter_mix=_mix(self.plan) if self.modules[0].name == MIXED else None,
             converter=Converter(name="dlm", version=own_version()),
             imatrix_sha256=importance.sha256 if importance else None,
-            parity=parity.to_record() if parity else None,
+            parity=parity,
             parity_skipped=skipped,
             smoke=smoke,
             artifacts=tuple(Artifact(path=file.path, sha256=file.sha256, size_bytes=file.size_bytes) for file in files),
@@ -314,7 +313,7 @@ def _row(report: ExportReport, weights: Sequence[WrittenFile]) -> ExportRecord:
         adapter_name=manifest.adapter_name,
         adapter_mix=manifest.adapter_mix,
         folder=report.path.name,
-        parity=manifest.parity,
+        parity=manifest.parity.to_record() if manifest.parity else None,
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import attrs
 
 from dlm.domain.errors import ExportError, Place
 from dlm.domain.json_record import RecordError, dump_object, in_seconds, parse_object, plain_time, structure
+from dlm.domain.parity import Parity
 
 NAME = "export_manifest.json"
 
@@ -49,8 +48,7 @@ class ExportManifest:
         llama_cpp_tag: version of llama.cpp that the file was checked with; None when it was not.
         adapter_version: the highest of a mix.
         imatrix_sha256: of the importance matrix; None without one.
-        parity: how far it is from the trained model, as :class:`dlm.domain.parity.Parity` writes it; None when that
-            was not measured, and ``parity_skipped`` says why.
+        parity: how far it is from the trained model; None when that was not measured, and ``parity_skipped`` says why.
         smoke: None when it was not asked.
     """
 
@@ -71,7 +69,7 @@ class ExportManifest:
     gate_mode: str | None = None
     converter: Converter | None = None
     imatrix_sha256: str | None = None
-    parity: Mapping[str, Any] | None = None
+    parity: Parity | None = None
     parity_skipped: str | None = None
     smoke: Smoke | None = None
     artifacts: tuple[Artifact, ...] = ()

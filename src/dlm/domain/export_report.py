@@ -11,7 +11,6 @@ import attrs
 from dlm.domain.export_manifest import ExportManifest
 from dlm.domain.export_plan import ExportPlan
 from dlm.domain.json_record import finite, plain_time
-from dlm.domain.parity import Parity
 
 
 @attrs.frozen(kw_only=True)
@@ -21,7 +20,6 @@ class ExportReport:
     Args:
         path: folder of the export.
         manifest: what stands in its ``export_manifest.json``.
-        parity: how far it is from the trained model; None when that was not measured.
         usage: command lines that use it.
         seconds: from the order to the end.
     """
@@ -30,7 +28,6 @@ class ExportReport:
     path: Path
     plan: ExportPlan
     manifest: ExportManifest
-    parity: Parity | None
     usage: tuple[str, ...]
     seconds: float
 
@@ -55,7 +52,8 @@ class ExportReport:
     def to_text(self) -> str:
         """Give a few lines for a person."""
         lines = [f"{artifact.path}  {artifact.size_bytes / 1e6:,.1f} MB" for artifact in self.manifest.artifacts]
-        lines.append(parity_line(self.manifest.parity, self.manifest.parity_skipped))
+        parity = self.manifest.parity
+        lines.append(parity_line(parity.to_record() if parity else None, self.manifest.parity_skipped))
         if self.manifest.smoke is not None:
             lines.append(f"asked for a greeting, it said: {self.manifest.smoke.first_line}")
         return "\n".join([*lines, "", "Use it:", *(f"  {line}" for line in self.usage)])

@@ -32,7 +32,7 @@ class FakeAdapterFiles:
             kind="LORA",
             ranks={_MODULE: int(config["r"])},
             alphas={_MODULE: 2.0 * int(config["r"])},
-            use_dora=bool(config["use_dora"]),
+            use_dora=bool(config.get("use_dora", False)),
             vocabulary_size=32,
             has_chat_template=True,
             trained_4bit=use_qlora,
