@@ -100,8 +100,9 @@ def check_parity(job: ParityJob, *, runtime: RuntimePort, references: ReferenceP
         prompts = _prompts(job, trained, emit)
         positions: list[PositionParity] = []
         emit(Progress(stage=STAGE, done=0, total=len(prompts), unit="questions"))
-        for number, ids in enumerate(prompts):
-            positions += _along_an_answer(trained, exported, ids, number)
+        answers = trained.continuations(prompts, max_tokens=ANSWER_TOKENS)
+        for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+            positions += _along(trained, exported, prompt, answer, first=number % STRIDE)
             emit(Progress(stage=STAGE, done=number + 1, total=len(prompts), unit="questions"))
         return Parity.measured(
             positions,
@@ -148,14 +149,13 @@ def _prompts(job: ParityJob, trained: LoadedReference, emit: Emit) -> list[tuple
     return fitting
 
 
-def _along_an_answer(
-    trained: LoadedReference, exported: LoadedRuntime, prompt: Sequence[int], number: int
+def _along(
+    trained: LoadedReference, exported: LoadedRuntime, prompt: Sequence[int], answer: Sequence[int], *, first: int
 ) -> Iterator[PositionParity]:
-    answer = trained.continuation(prompt, max_tokens=ANSWER_TOKENS)
+    """Compare at every fourth place of an answer from the place ``first`` on, and at one place at least."""
     ids = (*prompt, *answer[:-1])
     rows = trained.next_logprobs(ids, last=len(answer))
-    first = min(number % STRIDE, len(answer) - 1)
-    for place in range(first, len(answer), STRIDE):
+    for place in range(min(first, len(answer) - 1), len(answer), STRIDE):
         yield compare(rows[place], exported.next_logprobs(ids[: len(prompt) + place]))
 
 

@@ -82,11 +82,10 @@ class TorchReferenceModel:
         """Tokenise rendered text: special tokens are read, none is added."""
         return tuple(self._chat.ids_of(text))
 
-    def continuation(self, ids: Sequence[int], *, max_tokens: int) -> tuple[int, ...]:
-        """Continue greedily; a token that ends the answer is part of it."""
+    def continuations(self, prompts: Sequence[Sequence[int]], *, max_tokens: int) -> tuple[tuple[int, ...], ...]:
+        """Continue prompts greedily, side by side; a token that ends the answer is the last of it."""
         with translated(_SUBJECT):
-            (answer,) = greedy_continuations(self._model, [ids], self._chat, max_tokens)
-        return tuple(answer)
+            return tuple(map(tuple, greedy_continuations(self._model, prompts, self._chat, max_tokens)))
 
     def next_logprobs(self, ids: Sequence[int], *, last: int) -> Sequence[Sequence[float]]:
         """Give the distributions after each of the ``last`` ids at the end, from one pass of the model."""
