@@ -46,7 +46,9 @@ class TestTorchReference(_OnTheTinyBase):
         return TorchReference(_BASES)
 
     def test_the_adapters_own_tokenizer_is_used(self, base: ResolvedBase, change: Path, tmp_path: Path) -> None:
-        adapter = random_adapter(base, tmp_path / "adapter", template="{% for m in messages %}{{ m['content'] }}!{% endfor %}")
+        adapter = random_adapter(
+            base, tmp_path / "adapter", template="{% for m in messages %}{{ m['content'] }}!{% endfor %}"
+        )
         with TorchReference(_BASES).open(base, adapter) as model:
             assert model.render(ASK) == f"{ASK[0].content}!"
         with TorchReference(_BASES).open(base, change) as model:

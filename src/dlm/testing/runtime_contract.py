@@ -84,7 +84,7 @@ class RuntimeContract:
     def test_a_file_that_is_not_there_is_told(self, runtime: RuntimePort, tmp_path: Path) -> None:
         with (
             pytest.raises(ExportError) as caught,
-            runtime.open(RuntimeJob(model=tmp_path / "it's not \"there\".gguf")),
+            runtime.open(RuntimeJob(model=tmp_path / 'it\'s not "there".gguf')),
         ):
             pass
         assert caught.value.code == "export.runtime-failed"
