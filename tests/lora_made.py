@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from dlm.domain.base_models import ResolvedBase
 
@@ -30,12 +35,13 @@ def random_adapter(
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from dlm.adapters.torch.bases import quiet_loading
     from dlm.adapters.torch.lora import linear_targets, save_adapter
 
-    model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    with quiet_loading():
+        model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
     values = {"r": 4, "lora_alpha": 8, "target_modules": list(linear_targets(model)), **settings}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    with _quiet_peft():
         adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **values))
     random = torch.Generator().manual_seed(seed)
     for module in adapted.modules():
@@ -68,3 +74,29 @@ def scaled(folder: Path, into: Path, factor: float) -> Path:
     config["lora_alpha"] *= factor
     (into / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
     return into
+
+
+def merged_base(base: ResolvedBase, adapter: Path, into: Path) -> ResolvedBase:
+    """Write a base with an adapter's change in its weights, as PEFT merges it, and the base's tokenizer."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from dlm.adapters.torch.bases import quiet_loading
+
+    with quiet_loading(), _quiet_peft():
+        model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+        whole = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        whole.save_pretrained(str(into))
+    for path in base.folder.iterdir():
+        if path.is_file() and path.suffix != ".safetensors" and not (into / path.name).exists():
+            shutil.copyfile(path, into / path.name)
+    return attrs.evolve(base, folder=into)
+
+
+@contextmanager
+def _quiet_peft() -> Iterator[None]:
+    """PEFT asks the model library by a name that the latter calls deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
