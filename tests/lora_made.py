@@ -22,6 +22,7 @@ def random_adapter(
     seed: int = 0,
     strength: float = 0.3,
     template: str | None = None,
+    more_rows: int = 0,
     **settings: Any,
 ) -> Path:
     """Write a LoRA of rank 4 on all linear layers.
@@ -29,10 +30,12 @@ def random_adapter(
     Args:
         strength: standard deviation of the change against that of the weights it is added to.
         template: chat template of a tokenizer that is saved beside it; None for no tokenizer.
+        more_rows: tokens by which the vocabulary grows.
         settings: of PEFT's configuration.
     """
     import torch
     from peft import LoraConfig, get_peft_model
+    from peft.utils import ModulesToSaveWrapper
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from dlm.adapters.torch.bases import quiet_loading
@@ -40,6 +43,7 @@ def random_adapter(
 
     with quiet_loading():
         model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+        model.resize_token_embeddings(model.get_input_embeddings().num_embeddings + more_rows, mean_resizing=False)
     values = {"r": 4, "lora_alpha": 8, "target_modules": list(linear_targets(model)), **settings}
     with _quiet_peft():
         adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **values))
@@ -47,6 +51,9 @@ def random_adapter(
     for module in adapted.modules():
         if hasattr(module, "lora_B") and "default" in module.lora_B:
             _fill(module, random, strength)
+        if isinstance(module, ModulesToSaveWrapper):
+            weight = module.modules_to_save["default"].weight.data
+            weight.add_(strength * weight.std() * torch.randn(weight.shape, generator=random))
     save_adapter(adapted, folder)
     if template is not None:
         tokenizer = AutoTokenizer.from_pretrained(base.folder)
