@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from dlm.domain.base_models import ResolvedBase
 
@@ -17,6 +22,7 @@ def random_adapter(
     seed: int = 0,
     strength: float = 0.3,
     template: str | None = None,
+    more_rows: int = 0,
     **settings: Any,
 ) -> Path:
     """Write a LoRA of rank 4 on all linear layers.
@@ -24,23 +30,30 @@ def random_adapter(
     Args:
         strength: standard deviation of the change against that of the weights it is added to.
         template: chat template of a tokenizer that is saved beside it; None for no tokenizer.
+        more_rows: tokens by which the vocabulary grows.
         settings: of PEFT's configuration.
     """
     import torch
     from peft import LoraConfig, get_peft_model
+    from peft.utils import ModulesToSaveWrapper
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from dlm.adapters.torch.bases import quiet_loading
     from dlm.adapters.torch.lora import linear_targets, save_adapter
 
-    model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    with quiet_loading():
+        model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+        model.resize_token_embeddings(model.get_input_embeddings().num_embeddings + more_rows, mean_resizing=False)
     values = {"r": 4, "lora_alpha": 8, "target_modules": list(linear_targets(model)), **settings}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    with _quiet_peft():
         adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **values))
     random = torch.Generator().manual_seed(seed)
     for module in adapted.modules():
         if hasattr(module, "lora_B") and "default" in module.lora_B:
             _fill(module, random, strength)
+        if isinstance(module, ModulesToSaveWrapper):
+            weight = module.modules_to_save["default"].weight.data
+            weight.add_(strength * weight.std() * torch.randn(weight.shape, generator=random))
     save_adapter(adapted, folder)
     if template is not None:
         tokenizer = AutoTokenizer.from_pretrained(base.folder)
@@ -68,3 +81,29 @@ def scaled(folder: Path, into: Path, factor: float) -> Path:
     config["lora_alpha"] *= factor
     (into / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
     return into
+
+
+def merged_base(base: ResolvedBase, adapter: Path, into: Path) -> ResolvedBase:
+    """Write a base with an adapter's change in its weights, as PEFT merges it, and the base's tokenizer."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from dlm.adapters.torch.bases import quiet_loading
+
+    with quiet_loading(), _quiet_peft():
+        model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+        whole = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        whole.save_pretrained(str(into))
+    for path in base.folder.iterdir():
+        if path.is_file() and path.suffix != ".safetensors" and not (into / path.name).exists():
+            shutil.copyfile(path, into / path.name)
+    return attrs.evolve(base, folder=into)
+
+
+@contextmanager
+def _quiet_peft() -> Iterator[None]:
+    """PEFT asks the model library by a name that the latter calls deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield

@@ -14,8 +14,9 @@ from dlm.domain.rows import Turn
 from dlm.ports.reference import ReferencePort
 from dlm.testing.reference_contract import ASK, ReferenceContract
 from dlm.testing.references import FakeReference
-from lora_made import random_adapter
+from lora_made import random_adapter, scaled
 from tiny import tiny_base
+from tiny_architectures import tiny_architecture
 
 _BASES = TorchBases()
 
@@ -61,6 +62,39 @@ class TestTorchReference(_OnTheTinyBase):
             pass
         with TorchReference(_BASES).open(base, None) as model:
             assert model.token_ids("a")
+
+    @pytest.mark.parametrize("more", [0, 5])
+    def test_an_adapter_may_have_embeddings_of_its_own(self, tmp_path: Path, more: int) -> None:
+        base = tiny_architecture("llama3", tmp_path / "base")
+        whole = ["embed_tokens", "lm_head"]
+        adapter = random_adapter(base, tmp_path / "adapter", more_rows=more, modules_to_save=whole)
+        found = [self.after_three(base, folder) for folder in (None, adapter, None, _louder(adapter, tmp_path / "x"))]
+        assert [len(row) for row in found] == [len(found[0]), len(found[0]) + more] * 2
+        assert found[0] == found[2]
+        assert found[0][:4] != found[1][:4] != found[3][:4]
+
+    def after_three(self, base: ResolvedBase, adapter: Path | None) -> list[float]:
+        with TorchReference(_BASES).open(base, adapter) as model:
+            return list(model.next_logprobs([1, 2, 3], last=1)[0])
+
+    def test_dora_counts(self, base: ResolvedBase, tmp_path: Path) -> None:
+        kinds: dict[str, dict[str, bool]] = {"lora": {}, "dora": {"use_dora": True}}
+        plain, dora = (
+            self.after_three(base, random_adapter(base, tmp_path / name, **settings))
+            for name, settings in kinds.items()
+        )
+        assert max(abs(one - other) for one, other in zip(plain, dora, strict=True)) > 0.01
+
+
+def _louder(adapter: Path, into: Path) -> Path:
+    """Write a copy of an adapter with twice the embeddings."""
+    from safetensors.torch import load_file, save_file
+
+    scaled(adapter, into, 1.0)
+    tensors = load_file(into / "adapter_model.safetensors")
+    doubled = {name: 2 * value if "embed_tokens" in name else value for name, value in tensors.items()}
+    save_file(doubled, into / "adapter_model.safetensors")
+    return into
 
 
 class TestFakeReference(_OnTheTinyBase):

@@ -34,6 +34,10 @@ alike. A distribution over 50,000 tokens takes llama.cpp's server a quarter of a
 
 STAGE = "parity"
 
+_FLOAT32 = 4
+_BESIDES = 1 << 30
+"""Bytes for the libraries themselves, caches of attention, and distributions."""
+
 _TEXTS = (
     "naïve café Ünïcödé, 我想在这里工作, нещо на български, 🦙🚀✅",
     "def f(x):\n\treturn x+1  # a.b/c\n\n\n    pass\r\n!!?? ... --- == \"q\" 'q'",
@@ -100,8 +104,9 @@ def check_parity(job: ParityJob, *, runtime: RuntimePort, references: ReferenceP
         prompts = _prompts(job, trained, emit)
         positions: list[PositionParity] = []
         emit(Progress(stage=STAGE, done=0, total=len(prompts), unit="questions"))
-        for number, ids in enumerate(prompts):
-            positions += _along_an_answer(trained, exported, ids, number)
+        answers = trained.continuations(prompts, max_tokens=ANSWER_TOKENS)
+        for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+            positions += _along(trained, exported, prompt, answer, first=number % STRIDE)
             emit(Progress(stage=STAGE, done=number + 1, total=len(prompts), unit="questions"))
         return Parity.measured(
             positions,
@@ -111,6 +116,12 @@ def check_parity(job: ParityJob, *, runtime: RuntimePort, references: ReferenceP
             other_prompt=next(_other_prompts(job, trained, exported), None),
             other_tokens=next(_other_tokens(job, trained, exported), None),
         )
+
+
+def bytes_needed(job: ParityJob) -> int:
+    """Give about how much memory a check takes: both models at once, the trained one in float32."""
+    files = [path for path in (job.model, job.lora) if path is not None]
+    return _FLOAT32 * job.base.spec.params + sum(path.stat().st_size for path in files) + _BESIDES
 
 
 def refuse_unlike(parity: Parity) -> None:
@@ -148,14 +159,13 @@ def _prompts(job: ParityJob, trained: LoadedReference, emit: Emit) -> list[tuple
     return fitting
 
 
-def _along_an_answer(
-    trained: LoadedReference, exported: LoadedRuntime, prompt: Sequence[int], number: int
+def _along(
+    trained: LoadedReference, exported: LoadedRuntime, prompt: Sequence[int], answer: Sequence[int], *, first: int
 ) -> Iterator[PositionParity]:
-    answer = trained.continuation(prompt, max_tokens=ANSWER_TOKENS)
+    """Compare at every fourth place of an answer from the place ``first`` on, and at one place at least."""
     ids = (*prompt, *answer[:-1])
     rows = trained.next_logprobs(ids, last=len(answer))
-    first = min(number % STRIDE, len(answer) - 1)
-    for place in range(first, len(answer), STRIDE):
+    for place in range(min(first, len(answer) - 1), len(answer), STRIDE):
         yield compare(rows[place], exported.next_logprobs(ids[: len(prompt) + place]))
 
 

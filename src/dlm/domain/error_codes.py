@@ -373,8 +373,8 @@ _CODES = {
     "export.other-base": "The adapter changes layers that the base does not have, or has in another size. Train again "
     "with --fresh.",
     "usage.adapter-mix": "--adapter-mix takes names with weights, such as knowledge:1.0,tone:0.5.",
-    "export.runtime-failed": "The program that runs GGUF files stopped or answered with nonsense; the message shows what "
-    "it said last. Update it, export again, or add --no-smoke to go without the check.",
+    "export.runtime-failed": "The program that runs GGUF files stopped or gave no sensible answer; the message shows "
+    "what it said last. Update it, export again, or add --no-smoke to go without the check.",
     "export.parity": "The exported file was run, and it does not say what the trained model says; the message shows "
     "figures and the probable cause. Export with a finer level such as --quant Q8_0, or keep it with --no-smoke.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "

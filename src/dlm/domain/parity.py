@@ -86,12 +86,12 @@ def first_other_token(text: str, trained: Sequence[int], exported: Sequence[int]
     return f"token {at} of {_excerpt(text, 0, after=60)} is {got} instead of {wanted}"
 
 
-def _share(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+def _share(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"{attribute.name} must be between 0 and 1, found {value}")
 
 
-def _no_less_than_0(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+def _no_less_than_0(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not 0.0 <= value < math.inf:
         raise ValueError(f"{attribute.name} must be 0 or more, found {value}")
 

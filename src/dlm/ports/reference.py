@@ -22,8 +22,8 @@ class LoadedReference(Protocol):
         """Tokenise rendered text: special tokens are read, none is added."""
         ...
 
-    def continuation(self, ids: Sequence[int], *, max_tokens: int) -> tuple[int, ...]:
-        """Continue greedily."""
+    def continuations(self, prompts: Sequence[Sequence[int]], *, max_tokens: int) -> tuple[tuple[int, ...], ...]:
+        """Continue each prompt greedily, in order; a token that ends the answer is the last of it."""
         ...
 
     def next_logprobs(self, ids: Sequence[int], *, last: int) -> Sequence[Sequence[float]]:

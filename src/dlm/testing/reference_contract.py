@@ -73,10 +73,12 @@ class ReferenceContract:
     ) -> None:
         with reference.open(base, adapter) as model:
             ids = prompt(model)
-            answer = model.continuation(ids, max_tokens=6)
+            other, answer = model.continuations([ids[:5], ids], max_tokens=6)
             rows = model.next_logprobs((*ids, *answer[:-1]), last=len(answer))
             assert 1 <= len(answer) <= 6
-            assert model.continuation(ids, max_tokens=1) == answer[:1]
+            assert model.continuations([ids], max_tokens=1) == (answer[:1],)
+            assert model.continuations([ids[:5]], max_tokens=6) == (other,)
+            assert model.continuations([], max_tokens=6) == ()
         for token, row in zip(answer, rows, strict=True):
             assert row[token] == pytest.approx(max(row), abs=1e-4)
 

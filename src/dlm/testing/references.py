@@ -52,7 +52,11 @@ class ToyModel:
     def token_ids(self, text: str) -> tuple[int, ...]:
         return tuple((byte + self._alphabet) % 256 for byte in text.encode())
 
+    def continuations(self, prompts: Sequence[Sequence[int]], *, max_tokens: int) -> tuple[tuple[int, ...], ...]:
+        return tuple(self.continuation(ids, max_tokens=max_tokens) for ids in prompts)
+
     def continuation(self, ids: Sequence[int], *, max_tokens: int) -> tuple[int, ...]:
+        """Continue one prompt."""
         answer: list[int] = []
         while len(answer) < max_tokens and END not in answer:
             logprobs = self.logprobs([*ids, *answer])
@@ -91,7 +95,7 @@ class _Reference:
         self._model = model
         self._lead = (Turn("system", system_prompt),) if system_prompt is not None else ()
         self.token_ids = model.token_ids
-        self.continuation = model.continuation
+        self.continuations = model.continuations
 
     def render(self, turns: Sequence[Turn]) -> str:
         lead = () if turns[0].role == "system" else self._lead

@@ -52,12 +52,17 @@ class TorchReference:
             trust_remote_code=base.spec.trust_remote_code,
         )
         thinks = thinks_aloud(base.spec.template)
-        with self._bases.lend(base, spec) as loaded:
+        rows = _own_rows(base, adapter) if adapter is not None else None
+        # Embeddings of an adapter's own take the place of the base's, so that nobody can use it afterwards.
+        bases = self._bases if rows is None else TorchBases()
+        with bases.lend(base, spec) as loaded:
             if adapter is None:
                 yield TorchReferenceModel(loaded.model, ChatTokenizer(loaded.tokenizer, system_prompt, thinks=thinks))
                 return
             with translated(f"adapter {adapter.name}"):
                 tokenizer = _tokenizer(adapter, loaded.tokenizer)
+                if rows is not None:
+                    loaded.model.resize_token_embeddings(rows, mean_resizing=False)
                 adapted = load_adapter(loaded.model, adapter, trainable=False)
                 adapted.eval()
             try:
@@ -82,11 +87,10 @@ class TorchReferenceModel:
         """Tokenise rendered text: special tokens are read, none is added."""
         return tuple(self._chat.ids_of(text))
 
-    def continuation(self, ids: Sequence[int], *, max_tokens: int) -> tuple[int, ...]:
-        """Continue greedily; a token that ends the answer is part of it."""
+    def continuations(self, prompts: Sequence[Sequence[int]], *, max_tokens: int) -> tuple[tuple[int, ...], ...]:
+        """Continue prompts greedily, side by side; a token that ends the answer is the last of it."""
         with translated(_SUBJECT):
-            (answer,) = greedy_continuations(self._model, [ids], self._chat, max_tokens)
-        return tuple(answer)
+            return tuple(map(tuple, greedy_continuations(self._model, prompts, self._chat, max_tokens)))
 
     def next_logprobs(self, ids: Sequence[int], *, last: int) -> Sequence[Sequence[float]]:
         """Give the distributions after each of the ``last`` ids at the end, from one pass of the model."""
@@ -98,6 +102,19 @@ class TorchReferenceModel:
             hidden = transformer.base_model(input_ids=batch, use_cache=False)[0][0, -last:].contiguous()
             logprobs = torch.log_softmax(head_of(transformer)(hidden).double(), -1).cpu()
         return [array("d", row.numpy().tobytes()) for row in logprobs]
+
+
+def _own_rows(base: ResolvedBase, adapter: Path) -> int | None:
+    """Give the rows of the embeddings or the output layer that an adapter holds as a whole; None when it has none."""
+    from safetensors import safe_open
+
+    path = adapter / "adapter_model.safetensors"
+    if not path.is_file():
+        return None  # said when it is loaded
+    fewest = int(base.config.get("text_config", base.config)["vocab_size"])
+    with translated(f"adapter {adapter.name}"), safe_open(path, "pt") as file:
+        sizes = (file.get_slice(name).get_shape()[0] for name in file.keys() if ".lora_" not in name)  # noqa: SIM118
+        return max((size for size in sizes if size >= fewest), default=None)
 
 
 def _tokenizer(adapter: Path, base: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
