@@ -1,14 +1,18 @@
-"""Adapters that PEFT itself writes, on the tiny models: random numbers where training would have put some."""
+"""Adapters that PEFT itself writes, on the tiny models: random numbers where training would have put some; and how far
+llama.cpp is from such a model."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dlm.domain.base_models import ResolvedBase
+from llama_child import LlamaChild
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 
@@ -67,3 +71,25 @@ def merged_state(adapted: Any) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {name: value.detach().numpy() for name, value in adapted.merge_and_unload().state_dict().items()}
+
+
+def divergence(model: Any, path: Path, lora: Path | None = None, *, lengths: Sequence[int] = (1, 7, 40)) -> float:
+    """Give the mean KL divergence, nats, of llama.cpp's next-token distributions from torch's, for random tokens.
+
+    Args:
+        model: the adapted model, or a base.
+        path: the GGUF file, to which ``lora`` is applied.
+        lengths: tokens of each text.
+    """
+    import torch
+
+    random, size = np.random.default_rng(5), int(model.get_input_embeddings().weight.shape[0])
+    found = []
+    with LlamaChild(path, lora=lora) as child:
+        for length in lengths:
+            ids = random.integers(0, size - 8, length).tolist()
+            with torch.no_grad():
+                ours = torch.log_softmax(model(torch.tensor([ids])).logits[0, -1].double(), -1).numpy()
+            theirs = np.array(child.next_logprobs(ids, vocabulary=len(ours)))
+            found.append(float((np.exp(ours) * (ours - theirs)).sum()))
+    return float(np.mean(found))

@@ -18,8 +18,7 @@ from dlm.adapters.peft_files import PeftFiles
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.errors import ExportError
 from gguf_made import write_base
-from llama_child import LlamaChild
-from peft_trained import peft_adapter
+from peft_trained import divergence, peft_adapter
 from tiny_architectures import tiny_architecture
 
 BOUND = 1e-4
@@ -41,22 +40,6 @@ def _write(base: ResolvedBase, adapter: Path, into: Path) -> Path:
     plan = plan_lora(tensors, architecture, SafetensorsWeights(base.folder))
     write_lora(plan, tensors, architecture, into, name="tutor", base="example/tiny")
     return into
-
-
-def divergence(model: Any, path: Path, lora: Path | None = None) -> float:
-    """Give the mean KL divergence, nats, of llama.cpp's next-token distributions from torch's."""
-    import torch
-
-    random, size = np.random.default_rng(5), int(model.config.vocab_size)
-    found = []
-    with LlamaChild(path, lora=lora) as child:
-        for length in (1, 7, 40):
-            ids = random.integers(0, size - 8, length).tolist()
-            with torch.no_grad():
-                ours = torch.log_softmax(model(torch.tensor([ids])).logits[0, -1].double(), -1).numpy()
-            theirs = np.array(child.next_logprobs(ids, vocabulary=len(ours)))
-            found.append(float((np.exp(ours) * (ours - theirs)).sum()))
-    return float(np.mean(found))
 
 
 @pytest.mark.parametrize(
