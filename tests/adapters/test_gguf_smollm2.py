@@ -65,7 +65,7 @@ def test_an_export_runs_as_trained(base: ResolvedBase, tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp")
     import torch
 
-    model = peft_adapter(base, tmp_path / "adapter", target_modules=["q_proj", "v_proj", "down_proj"], scale=0.01)
+    model = peft_adapter(base, tmp_path / "adapter", target_modules=["q_proj", "v_proj", "down_proj"], scale=0.03)
     facts, exporter = PeftFiles().facts(tmp_path / "adapter"), GgufExporter(tmp_path / "home")
     for merged in (False, True):
         folder = tmp_path / f"merged {merged}"
