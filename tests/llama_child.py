@@ -19,11 +19,12 @@ class LlamaChild:
     """A context manager around the process.
 
     Args:
+        lora: adapter that is applied to it.
         context: tokens of context.
     """
 
-    def __init__(self, model: Path, *, context: int = 256) -> None:
-        self._command = [sys.executable, __file__, str(model), str(context)]
+    def __init__(self, model: Path, *, lora: Path | None = None, context: int = 256) -> None:
+        self._command = [sys.executable, __file__, str(model), str(lora or ""), str(context)]
 
     def __enter__(self) -> LlamaChild:
         self._process = subprocess.Popen(
@@ -77,11 +78,13 @@ class LlamaChild:
         raise AssertionError(f"llama.cpp ended with {self._process.wait()}")
 
 
-def _serve(model: str, context: str) -> None:
+def _serve(model: str, lora: str, context: str) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = model
+    if lora:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(lora, 1.0)]
     params.n_ctx = int(context)
     params.n_parallel = 1
     params.n_gpu_layers = 0

@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlm.adapters.gguf.exporter import GgufExporter
 from dlm.adapters.hub import HubModelLookup
+from dlm.adapters.peft_files import PeftFiles
 from dlm.adapters.registry import ChainRegistry
 from dlm.adapters.weight_package import WeightPackageSource
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.base_rows import find_base
 from dlm.domain.pretokenizers import PROBE
 from dlm.domain.quantization import QUANTS
+from dlm.ports.exporter import WeightsJob
 from gguf_made import write_base
 from llama_child import LlamaChild
+from peft_trained import divergence, peft_adapter
 
 pytestmark = pytest.mark.model
 
@@ -55,3 +59,25 @@ def test_it_runs_as_in_torch(base: ResolvedBase, tmp_path: Path) -> None:
             assert ours.argmax() == theirs.argmax() or ours.max() - ours[theirs.argmax()] < 0.01
     assert np.mean(divergences) <= QUANTS["F16"].parity_bound
     print(f"SmolLM2: mean KL {np.mean(divergences):.1e} nats")
+
+
+def test_an_export_runs_as_trained(base: ResolvedBase, tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    import torch
+
+    model = peft_adapter(base, tmp_path / "adapter", target_modules=["q_proj", "v_proj", "down_proj"], scale=0.03)
+    facts, exporter = PeftFiles().facts(tmp_path / "adapter"), GgufExporter(tmp_path / "home")
+    for merged in (False, True):
+        folder = tmp_path / f"merged {merged}"
+        folder.mkdir()
+        job = WeightsJob(base=base, adapter=tmp_path / "adapter", facts=facts, merged=merged)
+        files = {file.role: folder / file.path for file in exporter.write(job, folder)}
+        kl = divergence(model, files["merged" if merged else "base"], files.get("adapter"), lengths=[30])
+        print(f"SmolLM2, {'merged' if merged else 'base and adapter'}: KL {kl:.1e} nats")
+        assert kl <= 1e-4
+    ids = torch.arange(100, 130)[None]
+    with torch.no_grad():
+        trained = torch.log_softmax(model(ids).logits[0, -1].double(), -1)
+        with model.disable_adapter():
+            plain = torch.log_softmax(model(ids).logits[0, -1].double(), -1)
+    assert float((trained.exp() * (trained - plain)).sum()) > 1e-2  # the adapter is what makes the difference

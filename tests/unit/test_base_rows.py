@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlm.domain.base_facts import gguf_arch_of
 from dlm.domain.base_models import REVISION, TEMPLATES, BaseSpec, is_hub_id
 from dlm.domain.base_rows import (
     BASES,
@@ -21,6 +22,7 @@ from dlm.domain.base_rows import (
     row_of_hub_id,
 )
 from dlm.domain.errors import BaseModelError
+from dlm.domain.pretokenizers import DEFAULT_PRE, FINGERPRINTS
 from dlm.testing.registries import tiny_base
 
 EACH = pytest.mark.parametrize("row", list(BASES.values()), ids=list(BASES))
@@ -72,6 +74,17 @@ def test_what_the_rows_say_that_is_special() -> None:
     assert those("provenance_url") == {"llama-3.3-8b-instruct"}
     assert those("media_plan") == {key for key, row in BASES.items() if "language" in row.modality}
     assert {row.template for row in BASES.values()} == set(TEMPLATES)
+
+
+def test_labels_of_text_bases_are_those_of_their_families() -> None:
+    text = [row for row in BASES.values() if row.modality in ("text", "text-moe")]
+    assert {row.key: row.gguf_arch for row in text} == {row.key: gguf_arch_of(row.architecture) for row in text}
+    assert {row.tokenizer_pre for row in text} <= {DEFAULT_PRE, *FINGERPRINTS.values()}
+    assert find_base("smollm3-3b").tokenizer_pre == "llama-bpe"
+    assert find_base("olmo-2-7b-instruct").tokenizer_pre == "dbrx"
+    assert find_base("phi-4-mini-reasoning").tokenizer_pre == "gpt-4o"
+    with_sentencepiece = ("phi-3.5-mini", "mixtral-8x7b-instruct", "gemma-2-2b-it", "gemma-2-9b-it")
+    assert {find_base(key).tokenizer_pre for key in with_sentencepiece} == {DEFAULT_PRE}
 
 
 def test_adapters_of_media_bases_stay_in_the_language_model() -> None:

@@ -79,7 +79,7 @@ _GEMMA2: Mapping[str, Any] = {
     "architecture": "Gemma2ForCausalLM",
     "template": "gemma2",
     "gguf_arch": "gemma2",
-    "tokenizer_pre": "gemma",
+    "tokenizer_pre": "default",
     "context_length": 8192,
     "recommended_seq_len": 2048,
     "license_spdx": "Gemma",
@@ -98,7 +98,7 @@ _SMOLLM2: Mapping[str, Any] = {
 _PHI3: Mapping[str, Any] = {
     "architecture": "Phi3ForCausalLM",
     "gguf_arch": "phi3",
-    "tokenizer_pre": "phi-2",
+    "tokenizer_pre": "default",
     "context_length": 131_072,
     "recommended_seq_len": 2048,
     "license_spdx": "MIT",
@@ -235,8 +235,8 @@ ROWS: tuple[BaseSpec, ...] = (
         license_spdx="Apache-2.0",
         license_url="https://huggingface.co/HuggingFaceTB/SmolLM3-3B",
         template="smollm3",
-        gguf_arch="llama",
-        tokenizer_pre="smollm",
+        gguf_arch="smollm3",
+        tokenizer_pre="llama-bpe",
         reasoning_tuned=True,
     ),
     _row(
@@ -253,7 +253,7 @@ ROWS: tuple[BaseSpec, ...] = (
         license_url="https://huggingface.co/allenai/OLMo-2-1124-7B-Instruct",
         template="olmo2",
         gguf_arch="olmo2",
-        tokenizer_pre="superbpe",
+        tokenizer_pre="dbrx",
     ),
     _row(
         _GEMMA2,
@@ -325,6 +325,7 @@ ROWS: tuple[BaseSpec, ...] = (
         size_gb_fp16=7.6,
         license_url="https://huggingface.co/microsoft/Phi-4-mini-reasoning/blob/main/LICENSE",
         template="phi4mini",
+        tokenizer_pre="gpt-4o",
         reasoning_tuned=True,
     ),
     _row(
@@ -342,7 +343,7 @@ ROWS: tuple[BaseSpec, ...] = (
         license_url="https://huggingface.co/mistralai/Mixtral-8x7B-Instruct-v0.1",
         template="mistral",
         gguf_arch="llama",
-        tokenizer_pre="llama-bpe",
+        tokenizer_pre="default",
     ),
     _row(
         {},
@@ -379,7 +380,7 @@ ROWS: tuple[BaseSpec, ...] = (
         redistributable=False,
         template="paligemma",
         gguf_arch="paligemma",
-        tokenizer_pre="gemma",
+        tokenizer_pre="default",
         media_plan=_image(224, "<image>", 256),
     ),
     _row(
