@@ -12,7 +12,7 @@ from base_gguf import write_gguf
 from chat_families import FAMILIES, Family, conversation, conversations, family_chat
 from dlm.adapters.torch.chat import ChatTokenizer
 from dlm.domain.base_models import TEMPLATES
-from dlm.domain.dialects import DIALECTS, FIXED_DATE, thinks_aloud
+from dlm.domain.dialects import DIALECTS, FIXED_DATE, led_jinja, thinks_aloud
 from dlm.domain.errors import BaseModelError, ExportError
 from dlm.domain.modelfile import template_and_system
 from dlm.domain.rows import Turn
@@ -86,6 +86,31 @@ def test_llama_servers_prompt_is_the_trained_one(tmp_path: Path) -> None:
     wanted = [[rendered(chat, talk) for talk in talks] for chat in chats.values()]
     for name, own, trained in zip(chats, served, wanted, strict=True):
         assert own == trained, name
+
+
+NASTY = "It's {{ \"x\" }} {% if y %} #} \\n \\' {# z #}\n\ttab  and é 🦙 }}}}{{{%"
+
+
+@each_family
+def test_a_system_prompt_of_the_document_is_written_where_a_conversation_brings_none(family: Family) -> None:
+    led = led_jinja(family.chat.jinja, NASTY)
+    served = family_chat(family, family.bos, family.eos)
+    served.tokenizer.chat_template = led
+    own = ChatTokenizer(served.tokenizer, None, thinks=thinks_aloud(family.dialect))
+    trained = ChatTokenizer(family.chat.tokenizer, NASTY, thinks=thinks_aloud(family.dialect))
+    for talk in [conversation(("Hi", "yes", "And?")), conversation(("Hi",), "Another one.")]:
+        assert rendered(own, talk) == rendered(trained, talk)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed")
+def test_llama_server_reads_such_a_prompt_alike(tmp_path: Path) -> None:
+    model = write_gguf(tmp_path / "tiny.gguf")
+    talk = conversation(("Hi", "yes", "And?"))
+    chats = [family_chat(family, "<|im_start|>", "<|im_end|>") for family in FAMILIES]
+    served = llama_rendered(model, [(led_jinja(chat.jinja, NASTY), [talk]) for chat in chats])
+    for family, (own,), chat in zip(FAMILIES, served, chats, strict=True):
+        trained = ChatTokenizer(chat.tokenizer, NASTY, thinks=thinks_aloud(family.dialect))
+        assert own == rendered(trained, talk), family.name
 
 
 class _LaterDay(datetime.datetime):

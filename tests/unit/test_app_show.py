@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from dlm.adapters.filesystem import FileStore
-from dlm.app.show import human_size
 from dlm.domain.errors import DocumentError, Interrupted, StoreError, TrainingError
 from dlm.domain.events import StepDone
 from dlm.domain.manifest import ExportRecord
+from dlm.domain.numbers import human_size
 from run_cases import ID, FailingTrainer, Scene, a_document, a_text
 
 NO_STORE_KEYS = {"dlm_id", "base_model", "store_initialized", "source_path", "training_cache_config"}

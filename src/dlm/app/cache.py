@@ -11,9 +11,9 @@ from typing import Any, Literal
 import attrs
 
 from dlm.app.cache_facts import CacheFacts, cache_facts
-from dlm.app.show import human_size
 from dlm.domain.document import Document
 from dlm.domain.events import Emit
+from dlm.domain.numbers import human_size
 from dlm.ports.metrics import MetricsPort
 from dlm.ports.store import StorePort
 from dlm.ports.token_cache import CacheSize, TokenCachePort, TokenStore

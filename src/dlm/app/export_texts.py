@@ -12,7 +12,7 @@ import attrs
 from dlm.app.export_adapters import Module
 from dlm.domain.adapter_hygiene import vllm_rank
 from dlm.domain.base_models import ResolvedBase
-from dlm.domain.dialects import DIALECTS, stop_strings
+from dlm.domain.dialects import DIALECTS, led_jinja, stop_strings
 from dlm.domain.document import Document
 from dlm.domain.errors import ExportError
 from dlm.domain.evaluation_suite import SUITE, SuiteModel, suite_text
@@ -103,7 +103,7 @@ class Writing:
             yield TextFile(name=MODELFILE, text=modelfile_text(self._modelfile(model, lora)))
         if self.chat is None:
             return
-        yield TextFile(name=JINJA, text=self.chat.jinja)
+        yield TextFile(name=JINJA, text=self._jinja(self.chat))
         script = llama_server_script(
             model=model or "",
             lora=lora,
@@ -112,6 +112,10 @@ class Writing:
             alias=self.plan.name,
         )
         yield TextFile(name=SCRIPTS["llama-server"], text=script, is_script=True)
+
+    def _jinja(self, chat: ChatFormat) -> str:
+        system = self.document.frontmatter.system_prompt
+        return led_jinja(chat.jinja, system) if system else chat.jinja
 
     def _card(self) -> CardFacts:
         facts, manifest = self.modules[0].facts, self.manifest
@@ -195,7 +199,7 @@ class Writing:
             template=JINJA if self.chat else None,
         )
         if self.chat is not None:
-            yield TextFile(name=JINJA, text=self.chat.jinja)
+            yield TextFile(name=JINJA, text=self._jinja(self.chat))
         yield TextFile(name=SCRIPTS["vllm"], text=vllm_script(server), is_script=True)
         config = vllm_config(server, is_apple_silicon=self.is_apple_silicon)
         yield TextFile(name="vllm_config.json", text=json.dumps(config, indent=2, sort_keys=True) + "\n")

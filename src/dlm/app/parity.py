@@ -170,8 +170,10 @@ def _along(
 
 
 def _other_prompts(job: ParityJob, trained: LoadedReference, exported: LoadedRuntime) -> Iterator[str]:
-    """Tell where the runtime writes a conversation otherwise."""
-    lead = (Turn("system", job.system_prompt),) if job.system_prompt is not None else ()
+    """Tell where the runtime writes a conversation otherwise. A template of the export's own brings the system prompt;
+    without one whoever asks has to."""
+    is_told = job.system_prompt is not None and job.chat_template is None
+    lead = (Turn("system", job.system_prompt or ""),) if is_told else ()
     for turns in (*job.questions, _talk(job.questions)):
         difference = first_difference(trained.render(turns), exported.render((*lead, *turns)))
         if difference is not None:

@@ -18,6 +18,7 @@ from dlm.domain.export_report import parity_line
 from dlm.domain.frontmatter import CacheConfig
 from dlm.domain.lock import Lock
 from dlm.domain.manifest import Manifest, export_record
+from dlm.domain.numbers import human_size
 from dlm.ports.metrics import MetricsPort
 from dlm.ports.replay import ReplayPort, ReplaySize
 from dlm.ports.sources import SourcesPort
@@ -239,15 +240,6 @@ def _base_security(key: str) -> dict[str, Any]:
 def _memory_line(memory: ReplaySize) -> str:
     removed = f", {memory.removed} of them no longer in the document" if memory.removed else ""
     return f"{memory.sections:,} sections{removed} ({human_size(memory.bytes_on_disk)})"
-
-
-def human_size(n_bytes: int) -> str:
-    """Give bytes in steps of 1024 with one decimal above bytes."""
-    size, units = float(n_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{int(size)} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
 
 
 def _aligned(rows: list[tuple[str, str]]) -> str:

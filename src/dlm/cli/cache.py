@@ -125,7 +125,7 @@ def _question(out: Output) -> Callable[[CacheSize], bool]:
     """Give the question; the end of input is a no."""
 
     def ask(size: CacheSize) -> bool:
-        from dlm.app.show import human_size
+        from dlm.domain.numbers import human_size
 
         out.question(f"Drop {_rows(size.entries)} ({human_size(size.bytes_on_disk)}) from the token cache? [y/N] ")
         out.stderr.flush()

@@ -153,6 +153,7 @@ def _logging() -> Iterator[None]:
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every request, hundreds in an export
     try:
         yield
     finally:

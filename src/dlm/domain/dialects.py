@@ -114,3 +114,26 @@ def fixed_jinja(template: str, *, thinks: bool = True, has_system_role: bool = T
     if not thinks and "enable_thinking" in fixed:
         lead += "{%- set enable_thinking = false -%}\n"
     return lead + ("" if has_system_role else _FOLD) + fixed
+
+
+def led_jinja(template: str, system: str) -> str:
+    """Give a chat template that writes a system prompt before conversations that bring none of their own.
+
+    Programs that serve a model do not know the document's system prompt; a model that was trained with it needs it.
+    """
+    return (
+        "{%- if messages[0].role != 'system' -%}\n"
+        f"{{%- set messages = [{{'role': 'system', 'content': {_jinja_text(system)}}}] + messages -%}}\n"
+        "{%- endif -%}\n" + template
+    )
+
+
+_DELIMITER = re.compile(r"(\{(?=[{%#])|[%}#](?=\}))")
+
+
+def _jinja_text(text: str) -> str:
+    """Give an expression for a text. Signs that begin or end a block stand apart: not every reader of templates skips
+    strings when it looks for the end of a block."""
+    pieces = _DELIMITER.sub("\\1\0", text.replace("\0", "")).split("\0")
+    escaped = (piece.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") for piece in pieces)
+    return "(" + " ~ ".join(f"'{piece}'" for piece in escaped) + ")"

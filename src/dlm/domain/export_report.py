@@ -11,6 +11,7 @@ import attrs
 from dlm.domain.export_manifest import ExportManifest
 from dlm.domain.export_plan import ExportPlan
 from dlm.domain.json_record import finite, plain_time
+from dlm.domain.numbers import human_size
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +52,7 @@ class ExportReport:
 
     def to_text(self) -> str:
         """Give a few lines for a person."""
-        lines = [f"{artifact.path}  {artifact.size_bytes / 1e6:,.1f} MB" for artifact in self.manifest.artifacts]
+        lines = [f"{artifact.path} ({human_size(artifact.size_bytes)})" for artifact in self.manifest.artifacts]
         parity = self.manifest.parity
         lines.append(parity_line(parity.to_record() if parity else None, self.manifest.parity_skipped))
         if self.manifest.smoke is not None:
