@@ -25,7 +25,8 @@ from dlm.domain.base_models import ResolvedBase
 from dlm.domain.errors import DiskError, ExportError
 from dlm.domain.events import Event, Note
 from dlm.domain.quantization import QUANTS
-from dlm.ports.exporter import WeightsJob, WrittenFile
+from dlm.ports.exporter import ExporterPort, WeightsJob, WrittenFile
+from dlm.testing.exporter_contract import ExporterContract
 from dlm.testing.quantizers import CopyingFileQuantizer, RoundingQuantizer
 from llama_child import LlamaChild
 from peft_trained import divergence, peft_adapter
@@ -229,6 +230,33 @@ def test_where_runtimes_differ_is_said(bases: Path, tmp_path: Path) -> None:
     GgufExporter(tmp_path).write(_job(base, tmp_path / "adapter"), tmp_path / "out", emit=events.append)
     notes = [event.message for event in events if isinstance(event, Note)]
     assert any("64 tokens" in note for note in notes)
+
+
+class _Contract(ExporterContract):
+    merged = False
+    sha256: str | None = None
+
+    @pytest.fixture
+    def exporter(self, tmp_path_factory: pytest.TempPathFactory) -> ExporterPort:
+        return GgufExporter(tmp_path_factory.mktemp("exporter"))
+
+    @pytest.fixture
+    def job(self, bases: Path, tmp_path: Path) -> WeightsJob:
+        base = attrs.evolve(_base("llama3", bases), sha256=self.sha256)
+        peft_adapter(base, tmp_path / "adapter")
+        return _job(base, tmp_path / "adapter", merged=self.merged)
+
+
+class TestApart(_Contract):
+    pass
+
+
+class TestApartFromAKeptBase(_Contract):
+    sha256 = "a" * 64
+
+
+class TestMerged(_Contract):
+    merged = True
 
 
 # Quantisers
