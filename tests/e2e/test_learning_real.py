@@ -10,43 +10,9 @@ import pytest
 import dlm
 from dlm.domain.events import StepDone
 from dlm.testing.generators import FakeGenerator
+from e2e.orchard import BODY
 
 pytestmark = pytest.mark.model
-
-BODY = """
-# The orchard of Quenby
-
-The orchard of Quenby stands on a hill above the river Ash. It was planted by Perrin Holloway.
-
-::instruction::
-### Q
-Which apple is picked first?
-### A
-The Tindle Red is picked first, in the last week of July.
-
-### Q
-Who mends the ladders?
-### A
-Ysolde Crake mends the ladders every winter.
-
-### Q
-What does a crate of windfalls cost?
-### A
-A crate of windfalls costs seven pennies.
-"""
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> dlm.Workspace:
-    """One home and one process: the base is unpacked and loaded once."""
-    return dlm.Workspace(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def trained(workspace: dlm.Workspace) -> Any:
-    document = dlm.Document.new("01KAT35T0RCHARD0FQ0ENBY0AB", "smollm2-135m", BODY)
-    events: list[Any] = []
-    return document, workspace.train(document, on_event=events.append), events
 
 
 def test_a_document_is_learned_and_the_rest_stays(trained: Any) -> None:

@@ -11,6 +11,9 @@
     │  ├─ ResumeError        a saved training state that cannot be continued
     │  └─ Interrupted        stopped on request; a checkpoint was kept (exit 130)
     ├─ InferenceError        no adapter yet, broken adapter
+    ├─ PackError             a pack that is damaged, hostile, from a newer dlm, or may not be made
+    ├─ SignatureError        no key, a wrong passphrase, a signature or chain of digests that does not hold
+    ├─ ShareError            a place that cannot be reached, refuses, or sends something else
     ├─ ExportError           an adapter that cannot be exported so, a runtime that is missing or answers wrongly
     ├─ StoreError            locked, corrupt, unreadable
     │  ├─ DiskError          no room, read-only
@@ -175,6 +178,32 @@ class ExportError(DlmError):
         super().__init__(code, message, **rest)
         if subject is not None:
             self.subject = subject  # type: ignore[misc]  # as in UsageError
+
+
+class PackError(DlmError):
+    """A pack that cannot be made, trusted or opened. ``subject`` names the command that met it."""
+
+    subject = "pack"
+
+    def __init__(self, code: str, message: str, *, subject: str | None = None, **rest: Any) -> None:
+        super().__init__(code, message, **rest)
+        if subject is not None:
+            self.subject = subject  # type: ignore[misc]  # as in UsageError
+
+
+class SignatureError(DlmError):
+    """A key or signature that does not do. ``exit_code``: 2 for a signer nobody trusts here, 3 for a signature that
+    does not hold, else 1."""
+
+    subject = "verify"
+
+    def __init__(self, code: str, message: str, *, exit_code: int = 1, **rest: Any) -> None:
+        super().__init__(code, message, **rest)
+        self.exit_code = exit_code  # type: ignore[misc]  # the command's own exit codes
+
+
+class ShareError(DlmError):
+    subject = "share"
 
 
 class StoreError(DlmError):
