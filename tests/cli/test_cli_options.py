@@ -51,6 +51,7 @@ OPTIONS = {
     ("dlm train", "--ignore-lock"): ["--ignore-lock"],
     ("dlm train", "--skip-export-probes"): ["--skip-export-probes"],
     ("dlm train", "--break-lock"): ["--break-lock"],
+    ("dlm train", "--trust-sources"): ["--trust-sources"],
     ("dlm train", "--no-cache"): ["--no-cache"],
     ("dlm train", "--strict-metrics"): ["--strict-metrics"],
     ("dlm train", "--json"): ["--json"],

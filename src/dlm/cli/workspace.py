@@ -216,6 +216,7 @@ class Workspace(Protocol):
         break_lock: bool,
         use_cache: bool,
         strict_metrics: bool,
+        trust_sources: bool,
         on_event: Emit,
         stop: Callable[[], bool],
     ) -> RunReport: ...

@@ -69,6 +69,8 @@ _CODES = {
     "migrate.differs": "The settings are written so unusually that dlm cannot rewrite them safely; the file was left "
     "alone. Update them by hand.",
     # files and folders
+    "sources.foreign": "A document that came in a pack wants to read files outside its own folder. Look at its "
+    "training.sources, and allow it once with dlm train --trust-sources.",
     "sources.missing": "training.sources names a file or folder that is not there. Correct the path; it counts from "
     "the folder of the document.",
     "sources.unreadable": "training.sources names something that cannot be opened. Check the path and its permissions.",

@@ -141,6 +141,7 @@ class Workspace(Parts):
         break_lock: bool = False,
         use_cache: bool = True,
         strict_metrics: bool = False,
+        trust_sources: bool = False,
         on_event: Emit = ignore,
         stop: Callable[[], bool] = lambda: False,
     ) -> RunReport:
@@ -150,6 +151,7 @@ class Workspace(Parts):
             mode: ``auto`` trains anew unless nothing changed since the last run; ``fresh`` always; ``resume`` goes on.
             use_cache: keep text that lies outside the document as tokens for the next training.
             strict_metrics: end the run when a figure cannot be written into the metrics database.
+            trust_sources: let a document that came in a pack read files outside its own folder, now and later.
             on_event: sees every event of the run; an exception it raises ends the run.
             stop: asked after each step; when it turns true a checkpoint is kept and ``Interrupted`` raised.
         """
@@ -166,6 +168,7 @@ class Workspace(Parts):
             break_lock=break_lock,
             use_cache=use_cache and self.environ.get(_NO_CACHE) != "1",
             strict_metrics=strict_metrics,
+            trust_sources=trust_sources,
             force_plan=self.environ.get(_FORCE) == "1",
         )
         ports = TrainPorts(
