@@ -64,7 +64,7 @@ CASES = [
     *(pytest.param(Case(name, "F16", 5, 0.3), id=name) for name in ARCHITECTURES),
     pytest.param(Case(SMOLLM2, "F16", 2, 0.1), id="SmolLM2-F16", marks=pytest.mark.model),
     pytest.param(Case(SMOLLM2, "Q8_0", 4, 0.02), id="SmolLM2-Q8_0", marks=pytest.mark.model),
-    pytest.param(Case(WIDE, "Q4_K_M", 4, 0.02), id="wide-Q4_K_M", marks=pytest.mark.model),
+    pytest.param(Case(WIDE, "Q4_K_M", 12, 0.01), id="wide-Q4_K_M", marks=pytest.mark.model),
 ]
 
 
