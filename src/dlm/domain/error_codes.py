@@ -383,6 +383,32 @@ _CODES = {
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "
     "installed. Run pip install 'dlm[observability]', or unset the variable.",
+    # packs
+    "pack.damaged": "The pack is incomplete or was changed on its way; the message says where. Fetch it again, or ask "
+    "its author for a new one.",
+    "pack.unsafe": "The pack holds something that no pack needs and that could harm this machine, so nothing of it was "
+    "used. Do not trust the place it came from.",
+    "pack.inconsistent": "Two parts of the pack contradict each other, so it is not what it says. Ask its author for a "
+    "new one.",
+    "pack.too-large": "The pack goes beyond a limit that protects disk and memory; the message names the limit. Leave "
+    "out the base or older versions, or do not trust the place it came from.",
+    "pack.newer": "The pack was made by a newer dlm. Run pip install --upgrade dlm.",
+    "pack.unreadable": "The file of the pack cannot be read. Check its name and its permissions.",
+    "pack.bad-document": "The document inside the pack has faults, so nothing of the pack was used. Ask its author for "
+    "a new one.",
+    "pack.pickle": "The adapter in the pack is kept in a form that can run code while it is read. Ask its author for a "
+    "pack with safetensors files.",
+    "pack.unsafe-adapter": "The adapter's settings ask for something no adapter needs, such as code or files of this "
+    "machine. Do not use the pack unless you know who made it.",
+    "pack.not-a-file": "A store holds files and folders only, and something else lies in it. Put the file itself in "
+    "the place of the link, or remove it.",
+    "pack.executable": "A file of the store may be started as a program, and packs carry no programs. Remove it, or "
+    "take the right to start it away.",
+    "pack.bad-name": "A file's name would not work on every system, so it cannot be packed. Rename it.",
+    "pack.changed": "A file was changed while it was being packed. Wait for the other program, then pack again.",
+    "usage.source-date-epoch": "SOURCE_DATE_EPOCH sets the time in packs, and holds no number of seconds since 1970. "
+    "Unset it, or give a whole number.",
+    "store.exists": "This document has a store already. Add --force to replace it with the one from the pack.",
 }
 
 ERROR_CODES: Mapping[str, str] = MappingProxyType(_CODES)
