@@ -197,9 +197,7 @@ class SignatureError(DlmError):
 
     subject = "verify"
 
-    def __init__(
-        self, code: str, message: str, *, exit_code: int = 1, subject: str | None = None, **rest: Any
-    ) -> None:
+    def __init__(self, code: str, message: str, *, exit_code: int = 1, subject: str | None = None, **rest: Any) -> None:
         super().__init__(code, message, **rest)
         self.exit_code = exit_code  # type: ignore[misc]  # the command's own exit codes
         if subject is not None:

@@ -219,6 +219,4 @@ def check_signature(
         for key in candidates
     ):
         return Verdict(outcome="invalid", reason=f"the signature does not fit the key {signer}", signer=signer)
-    return Verdict(
-        outcome="valid", reason=f"signed by {signer}", signer=signer, trusted_comment=parsed.trusted_comment
-    )
+    return Verdict(outcome="valid", reason=f"signed by {signer}", signer=signer, trusted_comment=parsed.trusted_comment)

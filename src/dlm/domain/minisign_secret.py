@@ -105,9 +105,7 @@ def parse_secret_key(data: bytes) -> SealedKey:
         damaged(str(exc), exc)
     if kdf == _OPEN:
         return SealedKey(limits=None, block=raw[54:])
-    limits = KdfLimits(
-        opslimit=int.from_bytes(raw[38:46], "little"), memlimit=int.from_bytes(raw[46:54], "little")
-    )
+    limits = KdfLimits(opslimit=int.from_bytes(raw[38:46], "little"), memlimit=int.from_bytes(raw[46:54], "little"))
     check_limits(limits)
     return SealedKey(limits=limits, salt=raw[6:38], block=raw[54:])
 
