@@ -379,6 +379,42 @@ _CODES = {
     "what it said last. Update it, export again, or add --no-smoke to go without the check.",
     "export.parity": "The exported file was run, and it does not say what the trained model says; the message shows "
     "figures and the probable cause. Export with a finer level such as --quant Q8_0, or keep it with --no-smoke.",
+    # signing and trust
+    "sign.comment": "A comment of a key or signature is too long, or holds a line break or control character. Choose "
+    "a shorter or plainer one.",
+    "sign.no-key": "Signing needs a key of your own, and there is none yet. Make one with dlm keys generate.",
+    "sign.no-public-key": "The public half of your key is missing, and the secret half is protected by a passphrase. "
+    "Put minisign.pub back beside it, or make a new key.",
+    "sign.key-exists": "You have a key already, and a new one would replace it for good. Add --force if that is meant; "
+    "people who trust the old one have to be given the new one.",
+    "sign.key-mismatch": "The files minisign.key and minisign.pub are not the two halves of one key. Put back the ones "
+    "that belong together, or make a new key.",
+    "sign.damaged-key": "The file of your secret key is damaged or no such key. Put back a backup of it, or make a new "
+    "key.",
+    "sign.kdf-limits": "The secret key file asks for more memory or time than any sensible key to check its "
+    "passphrase. Do not use a key that you did not make yourself.",
+    "sign.kdf-failed": "The passphrase could not be checked, mostly for lack of memory: that takes about 1 GiB on "
+    "purpose. Close other programs and try again.",
+    "sign.passphrase": "The passphrase does not open your secret key. Try again; a forgotten one cannot be recovered.",
+    "sign.empty-passphrase": "An empty passphrase protects nothing. Type one, or ask for a key without.",
+    "sign.no-terminal": "Your key is protected by a passphrase, which is asked for on a terminal only, and there is "
+    "none here. Sign in a terminal, or use a key without a passphrase.",
+    "sign.unreadable": "A key, or a file to be signed or checked, cannot be read. Check that it is there and that you "
+    "may read it.",
+    "sign.unknown-key": "No trusted key has this id or fingerprint. dlm keys list shows those there are.",
+    "sign.ambiguous-key": "Several trusted keys have this id. Name the one that is meant by its fingerprint.",
+    "sign.key-file-taken": "The file that would hold the key exists and holds something else. Look at it and move it "
+    "away, or trust the key under another label.",
+    "sign.bad-label": "A label of a trusted key is up to 64 letters, digits, dots, hyphens and underscores, beginning "
+    "with a letter or digit.",
+    "verify.unsigned": "The pack does not say who made it: nobody signed it. Ask its author for a signed one, or rely "
+    "on where you got it from.",
+    "verify.broken": "What the pack holds is not what its signature speaks of, so it was changed or put together from "
+    "parts. Do not install it; get it from its author again.",
+    "verify.untrusted": "The pack is signed with a key that you do not trust yet. Compare its fingerprint with its "
+    "author's, then trust it with --trust-on-first-use or dlm keys trust.",
+    "verify.rejected": "The signature of the pack does not hold: somebody changed it or claims to be somebody else. Do "
+    "not install the pack.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "
