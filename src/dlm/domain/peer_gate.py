@@ -56,9 +56,7 @@ class PeerGate:
     Not for several threads at once. ``close`` ends all tokens: the secret is gone, and everything is 410.
     """
 
-    def __init__(
-        self, dlm_id: str, *, secret: bytes, is_signed: bool, max_concurrency: int, rate_limit: int
-    ) -> None:
+    def __init__(self, dlm_id: str, *, secret: bytes, is_signed: bool, max_concurrency: int, rate_limit: int) -> None:
         self._dlm_id = dlm_id
         self._secret: bytes | None = secret
         self._served: dict[str, Served] = {f"/{dlm_id}": "pack"}
