@@ -415,6 +415,14 @@ _CODES = {
     "author's, then trust it with --trust-on-first-use or dlm keys trust.",
     "verify.rejected": "The signature of the pack does not hold: somebody changed it or claims to be somebody else. Do "
     "not install the pack.",
+    # serve
+    "serve.port": "Another program listens on this port. Choose another one with --port, or --port 0 for any that is "
+    "free.",
+    "serve.bind": "This machine does not let dlm listen at this address or port. Ports below 1024 are for "
+    "administrators; choose another one with --port.",
+    "serve.limits": "The limits of a peer server are whole numbers from 1 up, and a token lives longer than 0 s.",
+    "serve.unreadable": "The pack or its signature that should be served cannot be read. Check that the file is there.",
+    "serve.failed": "The peer server stopped by itself; the message shows why. Start it again.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "
