@@ -74,7 +74,7 @@ def _header(facts: CardFacts) -> Iterator[str]:
         yield f"base_model: {value_text(facts.base.hf_id)}"
         yield "base_model_relation: adapter"
     yield "library_name: peft"
-    yield from _license(facts.base)
+    yield from license_lines(facts.base)
     yield "pipeline_tag: text-generation"
     yield "tags:"
     yield "- lora"
@@ -82,23 +82,24 @@ def _header(facts: CardFacts) -> Iterator[str]:
     yield "---"
 
 
-def _license(base: BaseSpec) -> Iterator[str]:
+def license_lines(base: BaseSpec) -> Iterator[str]:
+    """Give the lines of a card's header that name the base's licence as the Hub knows it."""
     name = base.license_spdx.lower()
     if name in _HUB_LICENSES:
         yield f"license: {name}"
         return
     yield "license: other"
-    yield f"license_name: {value_text(_flat(base.license_spdx))}"
+    yield f"license_name: {value_text(flat(base.license_spdx))}"
     if base.license_url is not None:
-        yield f"license_link: {value_text(_flat(base.license_url))}"
+        yield f"license_link: {value_text(flat(base.license_url))}"
 
 
 def _introduction(facts: CardFacts) -> Iterator[str]:
-    yield f"# {_words(facts.name)}"
+    yield f"# {words(facts.name)}"
     yield ""
     kind = "DoRA" if facts.adapter.use_dora else "LoRA"
     revision = f", revision `{facts.base.revision}`" if facts.base.revision else ""
-    yield f"A {kind} adapter for {_words(facts.base.hf_id)}{revision}, trained from a `.dlm` document. It holds what"
+    yield f"A {kind} adapter for {words(facts.base.hf_id)}{revision}, trained from a `.dlm` document. It holds what"
     yield "the document taught and needs the base model to run; the base model's licence goes for both."
 
 
@@ -132,7 +133,7 @@ def _serving(facts: CardFacts, rank: int) -> Iterator[str]:
     yield "## Serve it with vLLM"
     yield ""
     yield "```bash"
-    yield f"vllm serve {shlex.quote(_flat(facts.base.hf_id))}{revision} \\"
+    yield f"vllm serve {shlex.quote(flat(facts.base.hf_id))}{revision} \\"
     yield f"  --enable-lora --max-lora-rank {rank} --lora-modules adapter=."
     yield "```"
     yield ""
@@ -158,7 +159,7 @@ def _training(facts: CardFacts) -> Iterator[str]:
     if _is_number(drift):
         yield f"| drift from the base on ordinary questions | {drift:.3f} nats/token |"
     yield ""
-    yield f"Written by {_words(facts.created_by)}."
+    yield f"Written by {words(facts.created_by)}."
 
 
 def _score(exam: Mapping[str, Any] | None, key: str) -> tuple[int, int]:
@@ -176,16 +177,16 @@ def _on_hub(base: BaseSpec) -> bool:
     return not base.is_local and is_hub_id(base.hf_id)
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
     """Give a text that Markdown shows as it is."""
-    return _MARKS.sub(r"\\\1", _flat(text))
+    return _MARKS.sub(r"\\\1", flat(text))
 
 
 def _python(text: str | None) -> str:
-    return json.dumps(_flat(text or ""))
+    return json.dumps(flat(text or ""))
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
     """Give a text on one line, without half characters and signs that nobody sees."""
     whole = text.encode("utf-8", "replace").decode()
     return " ".join("".join(char if char.isprintable() else " " for char in whole).split())

@@ -3,6 +3,6 @@
 from dlm.adapters.hub.cache import HubCacheSource
 from dlm.adapters.hub.download import HubDownloadSource
 from dlm.adapters.hub.lookup import HubModelLookup
-from dlm.adapters.hub.settings import HubSettings
+from dlm.domain.hub_settings import HubSettings
 
 __all__ = ["HubCacheSource", "HubDownloadSource", "HubModelLookup", "HubSettings"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dlm.adapters.hub.settings import HubSettings
 from dlm.domain.base_models import BaseSpec
 from dlm.domain.events import Emit, ignore
+from dlm.domain.hub_settings import HubSettings
 from dlm.ports.base_source import Found, Miss
 
 

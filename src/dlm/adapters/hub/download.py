@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from dlm.adapters.hub.errors import HubUnreachableError, hub_errors
 from dlm.adapters.hub.progress import ByteCount, bar_class
-from dlm.adapters.hub.settings import OFFLINE_REMEDY, OFFLINE_WHY, REQUEST_TIMEOUT_S, HubSettings
 from dlm.domain.base_files import BASE_FILE_PATTERNS, SKIPPED_PATTERNS, is_used
 from dlm.domain.base_models import BaseSpec
 from dlm.domain.errors import BaseModelError, DiskError
 from dlm.domain.events import Emit, Note, Progress, ignore
+from dlm.domain.hub_settings import OFFLINE_REMEDY, OFFLINE_WHY, REQUEST_TIMEOUT_S, HubSettings
 from dlm.domain.probes import weights_fault
 from dlm.domain.text_files import disk_error
 from dlm.ports.base_source import Found, Miss

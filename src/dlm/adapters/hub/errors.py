@@ -6,24 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dlm.adapters.hub.settings import OFFLINE_WHY, HubSettings
 from dlm.domain.errors import BaseModelError, DlmError, LicenseError, StoreError
+from dlm.domain.hub_failures import hub_failure
+from dlm.domain.hub_settings import HubSettings
 from dlm.domain.text_files import disk_error
-
-_NO_CONNECTION = (
-    "OfflineModeIsEnabled",
-    "LocalEntryNotFoundError",
-    "IncompleteSnapshotError",
-    "TimeoutException",
-    "Timeout",
-    "NetworkError",
-    "ConnectionError",
-    "ProxyError",
-    "ConnectError",
-    "RemoteProtocolError",
-    "TimeoutError",
-)
-"""Classes, by name, that mean "no answer". By name, because the Hub's library changed its HTTP library twice."""
 
 
 class HubUnreachableError(Exception):
@@ -52,24 +38,25 @@ def hub_errors(hf_id: str, settings: HubSettings) -> Iterator[None]:
 
 
 def translate(exc: Exception, hf_id: str, settings: HubSettings) -> DlmError | HubUnreachableError:
-    """Give our error for a foreign one, the most telling class first."""
-    names = {cls.__name__ for cls in type(exc).__mro__}
-    status = getattr(getattr(exc, "response", None), "status_code", None)
-    if "GatedRepoError" in names:
-        return gated_on_hub(hf_id, settings)
-    if names & {"RepositoryNotFoundError", "HFValidationError", "DisabledRepoError"}:
-        return _not_found(hf_id, settings)
-    if names & {"RevisionNotFoundError", "RevisionResolutionError"}:
-        return _revision_missing(hf_id, settings)
-    if names & {"EntryNotFoundError", "NotASafetensorsRepoError"} and not names & set(_NO_CONNECTION):
-        return _failed(hf_id, settings, "a file of the model is missing there")
-    if status in (401, 403):
-        return _not_allowed(hf_id, settings, status)
-    if names & set(_NO_CONNECTION):
-        return HubUnreachableError(_why_unreachable(exc, names))
-    if isinstance(exc, OSError) and exc.errno is not None and status is None:
-        return _disk(exc, settings)
-    return _failed(hf_id, settings, f"status {status}" if status else _first_line(exc))
+    """Give our error for a foreign one."""
+    failure = hub_failure(exc)
+    match failure.kind:
+        case "gated":
+            return gated_on_hub(hf_id, settings)
+        case "not-found":
+            return _not_found(hf_id, settings)
+        case "no-revision":
+            return _revision_missing(hf_id, settings)
+        case "no-file":
+            return _failed(hf_id, settings, "a file of the model is missing there")
+        case "denied":
+            return _not_allowed(hf_id, settings, failure.why)
+        case "unreachable":
+            return HubUnreachableError(failure.why)
+        case "disk":
+            return _disk(exc, settings)
+        case _:
+            return _failed(hf_id, settings, failure.why)
 
 
 def gated_on_hub(hf_id: str, settings: HubSettings) -> LicenseError:
@@ -99,10 +86,10 @@ def _revision_missing(hf_id: str, settings: HubSettings) -> BaseModelError:
     )
 
 
-def _not_allowed(hf_id: str, settings: HubSettings, status: int) -> LicenseError:
+def _not_allowed(hf_id: str, settings: HubSettings, why: str) -> LicenseError:
     return LicenseError(
         "base.not-allowed",
-        f"{settings.where} refused access to {hf_id} (status {status})",
+        f"{settings.where} refused access to {hf_id} ({why})",
         hint="Log in with `hf auth login`, or set HF_TOKEN to a token that may read this model.",
     )
 
@@ -115,22 +102,6 @@ def _failed(hf_id: str, settings: HubSettings, why: str) -> BaseModelError:
     )
 
 
-def _disk(exc: OSError, settings: HubSettings) -> StoreError:
-    return disk_error(exc, Path(exc.filename) if isinstance(exc.filename, str) else settings.cache)
-
-
-def _why_unreachable(exc: Exception, names: set[str]) -> str:
-    if "OfflineModeIsEnabled" in names or (isinstance(exc.__cause__, Exception) and _is_offline(exc.__cause__)):
-        return OFFLINE_WHY
-    if names & {"TimeoutException", "Timeout", "TimeoutError"}:
-        return "it did not answer in time"
-    return "it could not be reached"
-
-
-def _is_offline(exc: BaseException) -> bool:
-    return type(exc).__name__ == "OfflineModeIsEnabled"
-
-
-def _first_line(exc: Exception) -> str:
-    text = str(exc).strip()
-    return f"{type(exc).__name__}: {text.splitlines()[0][:200]}" if text else type(exc).__name__
+def _disk(exc: Exception, settings: HubSettings) -> StoreError:
+    error = exc if isinstance(exc, OSError) else OSError(str(exc))
+    return disk_error(error, Path(error.filename) if isinstance(error.filename, str) else settings.cache)

@@ -9,9 +9,9 @@ from typing import Any
 
 from dlm.adapters.hub.download import file_sizes
 from dlm.adapters.hub.errors import HubUnreachableError, hub_errors
-from dlm.adapters.hub.settings import OFFLINE_REMEDY, OFFLINE_WHY, REQUEST_TIMEOUT_S, HubSettings
 from dlm.domain.base_models import REVISION
 from dlm.domain.errors import BaseModelError
+from dlm.domain.hub_settings import OFFLINE_REMEDY, OFFLINE_WHY, REQUEST_TIMEOUT_S, HubSettings
 from dlm.domain.text_files import disk_error, write_atomic
 from dlm.ports.base_source import HubLook
 
