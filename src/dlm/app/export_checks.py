@@ -94,6 +94,7 @@ class Checks:
             script=folder / SCRIPTS[self._plan.target.name],
             model=self._writing.smoke_model,
             ready_s=READY_S[self._plan.target.name],
+            environ={"DLM_BASE_MODEL": str(self._writing.base.folder)},
         )
         return Smoke(ok=True, first_line=self._ports.launcher.smoke(job))
 

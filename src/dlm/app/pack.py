@@ -21,12 +21,22 @@ from dlm.domain.document import Document
 from dlm.domain.errors import PackError
 from dlm.domain.events import Emit, Note, ignore
 from dlm.domain.manifest import Manifest, manifest_to_json
-from dlm.domain.pack import DOCUMENTS, PROVENANCE, STORE, ContentType, PackHeader
+from dlm.domain.minisign import trusted_comment
+from dlm.domain.pack import DOCUMENTS, STORE, ContentType, PackHeader
 from dlm.domain.pack_plan import LeftOut, PackPlan, content_type, plan_members, private_kinds, scrubbed_manifest
+from dlm.domain.provenance import (
+    chain_of_pack,
+    content_digest,
+    provenance_to_json,
+    state,
+    statement_comment,
+    with_signature,
+)
 from dlm.domain.store_layout import BUNDLED_BASE, MANIFEST, METRICS
 from dlm.domain.text_files import disk_error, write_atomic
 from dlm.domain.versions import own_version
-from dlm.ports.packs import PackJob, WrittenPack
+from dlm.ports.packs import PackJob
+from dlm.ports.signing import UnlockedKey
 
 SUFFIX = ".pack"
 SIDECAR = ".minisig"
@@ -127,9 +137,23 @@ def _pack(document: Document, options: PackOptions, ports: SharingPorts, emit: E
     if base is not None:
         files |= _base_files(base)
     job = _job(document, manifest, options, plan, files, ports)
-    signed = _signed(job, ports) if options.sign else None
-    written = ports.packs.write(signed or job, _target(document, options), emit=emit)
-    return _report(document, plan, job, written, options, ports, emit)
+    key = stack.enter_context(ports.signer.unlock(ports.ask)) if options.sign else None
+    if key is not None:
+        job = attrs.evolve(job, provenance=lambda checksums: _provenance(checksums, manifest, key, ports))
+    written = ports.packs.write(job, _target(document, options), emit=emit)
+    private = private_kinds(plan)
+    emit(Note(subject="pack", message=f"it holds {', '.join(private)}"))
+    return PackReport(
+        path=written.path,
+        dlm_id=document.dlm_id,
+        sha256=written.sha256,
+        size_bytes=written.size_bytes,
+        content_type=job.header.content_type,
+        private=private,
+        left_out=plan.left_out,
+        signature=sign_beside(written.path, key, ports) if key is not None else None,
+        signer=ports.signer.public_key().name if key is not None else None,
+    )
 
 
 def _base(
@@ -138,7 +162,7 @@ def _base(
     """Find the base's files, past the gate of its licence."""
     access = open_base(document, manifest, registry=ports.registry, now=ports.clock.now())
     _refuse_unlicensed(access.spec, options.licensee_url)
-    return ports.registry.fetch(access.spec, emit=emit)
+    return ports.registry.fetch(access.spec, bundled=ports.store.bundled_base(document.dlm_id), emit=emit)
 
 
 def _refuse_unlicensed(spec: BaseSpec, url: str | None) -> None:
@@ -151,7 +175,7 @@ def _refuse_unlicensed(spec: BaseSpec, url: str | None) -> None:
         raise PackError(
             "pack.base-license",
             f"the licence of {spec.key} does not let everybody pass its weights on, as far as is known ({terms})",
-            hint="If you may, say so with --i-am-the-licensee <address of your acceptance>; or leave --include-base out.",
+            hint="If you may, add --i-am-the-licensee <address of your acceptance>; or leave --include-base out.",
         )
     if not re.fullmatch(r"https://[^\s/]+\.[^\s]+", url):
         raise PackError(
@@ -168,8 +192,8 @@ def _entries(root: Path) -> list[str]:
 
 
 def _current(manifest: Manifest) -> Mapping[str | None, int]:
-    only: dict[str | None, int] = {None: manifest.adapter_version} if manifest.adapter_version else {}
-    return {**only, **manifest.adapter_versions}
+    named: dict[str | None, int] = dict(manifest.adapter_versions.items())
+    return named | ({None: manifest.adapter_version} if manifest.adapter_version else {})
 
 
 def _base_files(base: ResolvedBase) -> dict[str, Path]:
@@ -212,45 +236,25 @@ def _job(
     )
 
 
-def _signed(job: PackJob, ports: SharingPorts) -> PackJob:
-    """Add ``provenance.json``: the chain of digests of what is packed, signed with the own key."""
-    text = ports.provenance(job)
-    return attrs.evolve(job, texts={**job.texts, PROVENANCE: text.encode()})
+def _provenance(checksums: Mapping[str, str], manifest: Manifest, key: UnlockedKey, ports: SharingPorts) -> bytes:
+    """Say what is in the pack, and sign that."""
+    now = ports.clock.now()
+    statement = state(chain_of_pack(checksums, manifest), signed_at=now, key=ports.signer.public_key())
+    comment = statement_comment(content_digest(checksums), signed_at=now)
+    signature = key.sign_bytes(statement.signed_bytes(), trusted_comment=comment)
+    return provenance_to_json(with_signature(statement, signature)).encode()
+
+
+def sign_beside(pack: Path, key: UnlockedKey, ports: SharingPorts) -> Path:
+    """Write the signature of a finished pack beside it; gives its path."""
+    sidecar = pack.with_name(pack.name + SIDECAR)
+    comment = trusted_comment(int(ports.clock.now().timestamp()), pack.name)
+    write_atomic(sidecar, key.sign_file(pack, trusted_comment=comment).encode())
+    return sidecar
 
 
 def _target(document: Document, options: PackOptions) -> Path:
     return options.out or default_name(document)
-
-
-def _report(
-    document: Document,
-    plan: PackPlan,
-    job: PackJob,
-    written: WrittenPack,
-    options: PackOptions,
-    ports: SharingPorts,
-    emit: Emit,
-) -> PackReport:
-    private = private_kinds(plan)
-    emit(Note(subject="pack", message=f"it holds {', '.join(private)}"))
-    signature, signer = None, None
-    if options.sign:
-        signature = written.path.with_name(written.path.name + SIDECAR)
-        comment = f"timestamp:{int(ports.clock.now().timestamp())}\tfile:{written.path.name}\thashed"
-        text = ports.signer.sign_file(written.path, trusted_comment=comment, ask=ports.ask)
-        write_atomic(signature, text.encode())
-        signer = ports.signer.public_key().name
-    return PackReport(
-        path=written.path,
-        dlm_id=document.dlm_id,
-        sha256=written.sha256,
-        size_bytes=written.size_bytes,
-        content_type=job.header.content_type,
-        private=private,
-        left_out=plan.left_out,
-        signature=signature,
-        signer=signer,
-    )
 
 
 def _scratch() -> TemporaryDirectory[str]:

@@ -153,7 +153,7 @@ def plan_run(
     statements = tuple(statement_rows(rows))
     material = _material(rows, len(statements), recalled)
     recipe = choose_recipe(document.frontmatter, material, access.spec, seed=options.seed)
-    base = ports.registry.fetch(access.spec, emit=emit)
+    base = ports.registry.fetch(access.spec, bundled=ports.store.bundled_base(corpus.document.dlm_id), emit=emit)
     shape = ModelShape.from_config(base.config, access.spec.params)
     capabilities = ports.hardware.probe()
     plan = resolve_training_plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import attrs
 
 from dlm.app.callers import shielded, unwrapped
 from dlm.app.share_ports import SharingPorts
-from dlm.domain.errors import DlmError, PackError
+from dlm.domain.errors import PackError
 from dlm.domain.events import Emit, ignore
 from dlm.domain.manifest import manifest_from_json, manifest_to_json
-from dlm.domain.pack import PROVENANCE, PackContents
-from dlm.domain.store_layout import MANIFEST
+from dlm.domain.pack import STORE, PackContents
+from dlm.domain.store_layout import MANIFEST, PROVENANCE
 from dlm.domain.text_files import disk_error, sync_folder, write_atomic
 
 
@@ -43,13 +44,20 @@ class UnpackReport:
 
 
 def unpack(
-    pack: Path, *, out: Path | None = None, force: bool = False, ports: SharingPorts, emit: Emit = ignore
+    pack: Path,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    confirm: Callable[[PackContents], None] = lambda _: None,
+    ports: SharingPorts,
+    emit: Emit = ignore,
 ) -> UnpackReport:
     """Install a pack.
 
     Args:
         out: folder for the document; the pack's when None.
         force: replace a store of the same id, and a document of the same name.
+        confirm: sees what the pack holds before anything is put in place; may raise.
 
     Raises:
         PackError: the pack is damaged or hostile, or what is there would be overwritten.
@@ -60,6 +68,7 @@ def unpack(
         staged = ports.installs.stage()
         try:
             contents = ports.packs.extract(pack, staged, emit=emit)
+            confirm(contents)
             target = _target(contents, out or pack.parent, force=force)
             _complete(staged, contents, target, ports)
             with _Document(target, contents.document) as document:
@@ -99,14 +108,11 @@ def _target(contents: PackContents, folder: Path, *, force: bool) -> Path:
 
 def _complete(staged: Path, contents: PackContents, target: Path, ports: SharingPorts) -> None:
     """Write what the store of a stranger's document says here: where it is now, where it came from, who signed it."""
-    manifest = manifest_from_json(contents.store_manifest, f"{STORE_IN_PACK}{MANIFEST}")
+    manifest = manifest_from_json(contents.store_manifest, f"{STORE}{MANIFEST}")
     here = attrs.evolve(manifest, source_path=str(target), installed_from=contents.sha256, updated_at=ports.clock.now())
     write_atomic(staged / MANIFEST, manifest_to_json(here).encode())
     if contents.provenance is not None:
         write_atomic(staged / PROVENANCE, contents.provenance.encode())
-
-
-STORE_IN_PACK = "store/"
 
 
 class _Document:
@@ -133,9 +139,3 @@ class _Document:
             self._aside.unlink(missing_ok=True)
         except OSError as exc:
             raise disk_error(exc, self._aside) from exc
-
-
-def as_unpacking(error: DlmError) -> DlmError:
-    """Give a pack's error under the name of the command that met it."""
-    error.subject = "unpack"  # type: ignore[misc]  # each command keeps its own subject
-    return error

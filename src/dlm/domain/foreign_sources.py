@@ -1,6 +1,7 @@
 """Documents that came in a pack may not read files of this machine before somebody here allowed it.
 
-A stranger's ``training.sources`` could name private folders, whose text would be learned and travel on with the next pack.
+A stranger's ``training.sources`` could name private folders; their text would be learned, and travel on with the next
+pack.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,7 @@ class PackJob:
         texts: members written from memory, by path in the pack: the document, the store's manifest, provenance.
         files: members copied from disk, by path in the pack. Regular files; links were resolved before. They may not
             change meanwhile: hold the store's writer lock.
+        provenance: gives ``provenance.json`` once the digests of all other members are known, by path.
     """
 
     header: PackHeader
@@ -32,6 +33,7 @@ class PackJob:
     adapter_version: int
     texts: Mapping[str, bytes]
     files: Mapping[str, Path]
+    provenance: Callable[[Mapping[str, str]], bytes] | None = None
 
 
 @attrs.frozen(kw_only=True)
