@@ -124,10 +124,10 @@ class Checks:
                 )
 
     def _why_not_compared(self) -> str | None:
-        if self._plan.target.weights != "gguf":
-            return f"{self._plan.target.title} runs the trained files themselves"
         if not self._plan.checked.value:
             return self._plan.checked.reason
+        if self._plan.target.weights != "gguf":
+            return f"{self._plan.target.title} computes with the trained numbers themselves"
         reason = self._missing_for_comparing()
         if reason is not None:
             self._warn(f"the export is not compared with the trained model: {reason}")
