@@ -18,6 +18,8 @@ _VERSION = re.compile(r"v\d{4,}")
 _CACHES = frozenset({"cache", "tokenized-cache", "vl-cache", "audio-cache", "audio-waveform-cache"})
 _REPLAY = frozenset({"corpus.zst", "index.json"})
 _WHOLE = frozenset({"blobs", "controls"})
+_FOLDERS = frozenset({"adapter", "replay", "exports", "logs", *_WHOLE})
+_ROOT = frozenset({MANIFEST, LOCK, METRICS})
 _STAGED_PLANS = frozenset({"preference", "synth"})
 LAUNCH_SCRIPT = "_launch.sh"
 """Ending of the only files that may be started once they are unpacked."""
@@ -101,7 +103,7 @@ def _left_out(
 
 
 def _left_of_root(name: str, *, logs: bool) -> LeftOut | None:
-    if name in (MANIFEST, LOCK) or (name == METRICS and logs):
+    if name in _ROOT and (name != METRICS or logs):
         return None
     if name in (f"{METRICS}-wal", f"{METRICS}-shm"):
         return LeftOut(name, "part of a database in use")
@@ -147,18 +149,20 @@ def _reason_of_folder(name: str) -> str:
 
 def is_dropped(path: str) -> str | None:
     """Tell why a file of a stranger's pack, relative to the store, is not unpacked; None when it is."""
-    first, rest = path.split("/")[0], path.split("/")[1:]
-    if first == "cache" and rest[:1] == ["base"]:
+    parts = path.split("/")
+    first = parts[0]
+    if parts[:2] == ["cache", "base"]:
         return None
-    if first in _CACHES:
+    if first in _CACHES or path == "replay/index.bin":
         return "caches are made anew here"
     if first in _STAGED_PLANS:
         return "suggestions of others are not taken over"
+    if any(_LEFT_BEHIND.fullmatch(part) or part.startswith(WRITER_LOCK) for part in parts):
+        return "it was left by a command that was interrupted"
     if is_pickle(path) or path.lower().endswith(".pt.sha256"):
         return "the record of its training could run code, so that training cannot be resumed"
-    if path.startswith(("replay/index.bin", f"{METRICS}-")) or first.startswith(WRITER_LOCK):
-        return "it belongs to the machine it was made on"
-    return None
+    known = first in _FOLDERS if len(parts) > 1 else path in _ROOT
+    return None if known and parts[:2] != ["adapter", "_checkpoint"] else "it concerns the machine it was made on"
 
 
 def scrubbed_manifest(text: str, path: str) -> str:
