@@ -21,18 +21,20 @@ import pytest
 from dlm.domain.errors import SignatureError
 from dlm.domain.minisign import PublicKey, parse_signature, trusted_comment
 from dlm.ports.signatures import SignatureVerifier
-from dlm.ports.signing import SignerPort, TrustPort
+from dlm.ports.signing import AskPassphrase, SignerPort, TrustPort
 
 COMMENT = trusted_comment(1_700_000_000, "notes.dlm.pack")
-
-
-def nobody(_: str) -> None:
-    """Answer no question: there is no terminal."""
+WORDS = "open sesame"
 
 
 def never(prompt: str) -> NoReturn:
     """Fail when asked."""
     raise AssertionError(f"asked {prompt!r}")
+
+
+def saying(answer: str | None) -> AskPassphrase:
+    """Give the same answer to every question; None when there is nobody to ask."""
+    return lambda _: answer
 
 
 def code_of(caught: pytest.ExceptionInfo[SignatureError]) -> tuple[str, str]:
@@ -98,31 +100,32 @@ class SignerContract:
     def test_a_passphrase_is_asked_for_and_has_to_be_right(
         self, signer: SignerPort, verifier: SignatureVerifier
     ) -> None:
-        key = signer.generate(passphrase="open sesame")
-        text = signer.sign_bytes(b"x", trusted_comment=COMMENT, ask=lambda _: "open sesame").encode()
+        key = signer.generate(passphrase=WORDS)
+        text = signer.sign_bytes(b"x", trusted_comment=COMMENT, ask=lambda _: WORDS).encode()
         assert verifier.verify(b"x", text, keys=[key]).outcome == "valid"
-        for answer, code in (("open", "sign.passphrase"), ("", "sign.passphrase"), (None, "sign.no-terminal")):
+        answers = {"open": "sign.passphrase", "": "sign.passphrase", None: "sign.no-terminal"}
+        for answer, code in answers.items():
             with pytest.raises(SignatureError) as caught:
-                signer.sign_bytes(b"x", trusted_comment=COMMENT, ask=lambda _, said=answer: said)
+                signer.sign_bytes(b"x", trusted_comment=COMMENT, ask=saying(answer))
             assert code_of(caught) == (code, "sign")
 
     def test_one_question_opens_the_key_for_several_signatures(
         self, signer: SignerPort, verifier: SignatureVerifier, tmp_path: Path
     ) -> None:
-        key = signer.generate(passphrase="a")
+        key = signer.generate(passphrase=WORDS)
         path = tmp_path / "file"
         path.write_bytes(b"x")
-        asked: list[str] = []
-        with signer.unlock(lambda prompt: asked.append(prompt) or "a") as unlocked:
+        answers = [WORDS]
+        with signer.unlock(lambda _: answers.pop()) as unlocked:
             texts = [
                 unlocked.sign_bytes(b"x", trusted_comment=COMMENT),
                 unlocked.sign_file(path, trusted_comment=COMMENT),
             ]
-        assert len(asked) == 1
+        assert answers == []
         assert all(verifier.verify(b"x", text.encode(), keys=[key]).outcome == "valid" for text in texts)
 
     def test_a_key_is_replaced_only_by_force(self, signer: SignerPort, verifier: SignatureVerifier) -> None:
-        old = signer.generate(passphrase="a")
+        old = signer.generate(passphrase=WORDS)
         with pytest.raises(SignatureError) as caught:
             signer.generate(passphrase=None)
         assert code_of(caught) == ("sign.key-exists", "sign")
@@ -172,8 +175,8 @@ class TrustContract:
         anna, bert = trust.trust(ANNA, label="anna"), trust.trust(BERT)
         assert anna.path.name == f"anna-{ANNA.fingerprint}.pub"
         assert bert.path.name == f"{BERT.name}-{BERT.fingerprint}.pub"
-        assert {kept.key for kept in trust.keys()} == {ANNA, BERT}
-        assert [kept.path.name for kept in trust.keys()] == sorted([anna.path.name, bert.path.name])
+        assert trust.keys() == tuple(sorted([anna, bert], key=lambda kept: kept.path.name))
+        assert {anna.key, bert.key} == {ANNA, BERT}
         assert trust.revoke(ANNA.fingerprint) == anna
         assert trust.revoke(BERT.name) == bert
         assert not trust.keys()
