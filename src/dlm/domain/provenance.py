@@ -31,10 +31,10 @@ import attrs
 
 from dlm.domain.errors import ConfigError, SignatureError
 from dlm.domain.json_record import RecordError, dump_object, in_seconds, in_utc, parse_object, structure
-from dlm.domain.manifest import ADAPTER_NAME, Manifest
+from dlm.domain.manifest import ADAPTER_NAME, RESERVED_ADAPTER_NAMES, Manifest
 from dlm.domain.minisign import PublicKey, parse_public_key, public_key_text, trusted_comment
 from dlm.domain.pack import HEADER, PROVENANCE, STORE
-from dlm.domain.store_layout import LOCK, POINTER, committed_versions, pointer_to
+from dlm.domain.store_layout import LOCK, POINTER
 
 MAX_PROVENANCE_BYTES = 1 << 16
 CONTENT_FIELD = "dlm-content-sha256:"
@@ -43,7 +43,10 @@ NO_SHA256, NO_REVISION = "0" * 64, "0" * 40
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _POINTER = re.compile(rf"{STORE}adapter/(?:({ADAPTER_NAME.pattern})/)?{re.escape(POINTER)}")
-_WEIGHTS = "adapter_model.safetensors"
+_WEIGHTS_NAME = "adapter_model.safetensors"
+_WEIGHTS = re.compile(
+    rf"{STORE}adapter/(?:({ADAPTER_NAME.pattern})/)?versions/(v[0-9]{{4,18}})/{re.escape(_WEIGHTS_NAME)}"
+)
 
 
 def _is_sha256(_: object, attribute: attrs.Attribute[str], value: str) -> None:
@@ -190,8 +193,12 @@ def live_weights(checksums: Mapping[str, str]) -> dict[str | None, str]:
     Raises:
         SignatureError: ``verify.broken``: a pointer names no version that has weights in the pack.
     """
-    pointers = {match[1]: path for path in checksums if (match := _POINTER.fullmatch(path))}
-    return {adapter: _pointed_weights(checksums, adapter, path) for adapter, path in pointers.items()}
+    versions: dict[str | None, list[str]] = {}
+    for path in checksums:
+        if match := _WEIGHTS.fullmatch(path):
+            versions.setdefault(match[1], []).append(match[2])
+    pointers = [match[1] for path in checksums if (match := _POINTER.fullmatch(path))]
+    return {adapter: _pointed_weights(checksums, adapter, versions.get(adapter, ())) for adapter in pointers}
 
 
 def content_digest(checksums: Mapping[str, str]) -> str:
@@ -233,18 +240,16 @@ def _adapters_digest(weights: Mapping[str | None, str]) -> str:
     return _sha256("".join(f"{name}\n{named[name]}\n" for name in sorted(named)))
 
 
-def _pointed_weights(checksums: Mapping[str, str], adapter: str | None, pointer_path: str) -> str:
-    versions_folder = pointer_path.removesuffix(POINTER) + "versions/"
-    folders = {
-        path.removeprefix(versions_folder).removesuffix(f"/{_WEIGHTS}")
-        for path in checksums
-        if path.startswith(versions_folder) and path.endswith(f"/{_WEIGHTS}")
-    }
-    for version in committed_versions(folders):
-        pointer = pointer_to(adapter, version)
-        if checksums[pointer_path] in {_sha256(pointer + end) for end in ("\n", "", "\r\n")}:
-            return checksums[f"{STORE}{pointer}/{_WEIGHTS}"]
-    raise _broken(f"chain broken: adapter_sha256: {pointer_path} names no version with weights in the pack")
+def _pointed_weights(checksums: Mapping[str, str], adapter: str | None, versions: Iterable[str]) -> str:
+    folder = f"adapter/{adapter}" if adapter else "adapter"
+    pointer = f"{STORE}{folder}/{POINTER}"
+    if adapter in RESERVED_ADAPTER_NAMES:
+        raise _broken(f"chain broken: adapter_sha256: {pointer} belongs to no adapter, whose name is reserved")
+    for version in versions:
+        line = f"{folder}/versions/{version}"
+        if checksums[pointer] in {_sha256(line + end) for end in ("\n", "", "\r\n")}:
+            return checksums[f"{STORE}{line}/{_WEIGHTS_NAME}"]
+    raise _broken(f"chain broken: adapter_sha256: {pointer} names no version with weights in the pack")
 
 
 def _fields(value: Chain, kind: type[Chain]) -> dict[str, Any]:
