@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import attrs
 
@@ -15,7 +15,7 @@ from dlm.domain.events import Emit
 DEFAULT_PORT = 7337
 
 
-def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if value <= 0:
         raise ShareError("serve.limits", f"{attribute.name} is {value}; it has to be more than 0")
 
