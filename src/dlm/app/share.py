@@ -21,7 +21,7 @@ from dlm.domain.events import Emit, Note, ignore
 from dlm.domain.hub_card import hub_card
 from dlm.domain.pack import PackContents
 from dlm.domain.provenance import provenance_from_json
-from dlm.domain.share import Address, hub_repository, parse_address
+from dlm.domain.share import hub_repository, parse_address
 from dlm.domain.text_files import disk_error
 from dlm.ports.share import Fetched, Parcel
 
@@ -96,7 +96,6 @@ def push(
         PackError, ShareError, SignatureError.
     """
     address = parse_address(to, exists=_exists, insecure=insecure)
-    _warn(address, emit)
     share = ports.shares[address.kind]
     with unwrapped(), _parcel(path, options, ports, shielded(emit)) as parcel:
         contents = ports.packs.check(parcel.pack, emit=ignore)
@@ -143,7 +142,6 @@ def pull(
         ShareError, SignatureError, PackError, StoreError.
     """
     address = parse_address(source, exists=_exists, insecure=insecure)
-    _warn(address, emit)
     with unwrapped(), TemporaryDirectory(prefix="dlm-pull-") as folder:
         fetched = ports.shares[address.kind].pull(address, Path(folder), emit=shielded(emit))
         signature = _check(fetched, ports)
@@ -269,11 +267,6 @@ def _compare_signers(contents: PackContents, signature: _Signature, ports: Shari
         "Somebody else may have made it"
     )
     emit(Note(subject="pull", message=message, severity="warning"))
-
-
-def _warn(address: Address, emit: Emit) -> None:
-    if address.warning:
-        emit(Note(subject="share", message=address.warning, severity="warning"))
 
 
 def _exists(name: str) -> bool:

@@ -22,6 +22,7 @@ from dlm.domain.pack import (
     MAX_MEMBERS,
     MAX_RATIO,
     MAX_TOTAL_BYTES,
+    PROVENANCE,
     RATIO_FROM_BYTES,
     PackManifest,
 )
@@ -55,6 +56,10 @@ def write_pack(job: PackJob, into: Path, *, emit: Emit) -> WrittenPack:
     sources = _sources(job)
     total = sum(source.size for source in sources)
     checksums = _digests(sources, _progress("checksums", total, emit))
+    if job.provenance is not None:
+        signed = job.provenance(checksums)
+        sources = sorted([*sources, _Source(PROVENANCE, len(signed), data=signed)], key=lambda source: source.name)
+        checksums[PROVENANCE] = hashlib.sha256(signed).hexdigest()
     manifest = PackManifest(
         dlm_id=job.dlm_id,
         base_model=job.base_model,
