@@ -39,6 +39,7 @@ _ROOT = {
     STORE_MANIFEST: MAX_TEXT_BYTES,
 }
 _MAX_POINTER_BYTES = 200
+_LEAVE_OUT = "Packs get smaller without the base, exports and older versions. If it is not yours, do not trust it."
 _DISTRUST = "Do not trust the place the pack came from."
 
 
@@ -195,7 +196,7 @@ def unsafe(why: str) -> PackError:
 
 def too_large(why: str) -> PackError:
     """Make the error of a broken limit."""
-    return PackError("pack.too-large", f"the pack is refused: {why}", subject="unpack", hint=_DISTRUST)
+    return PackError("pack.too-large", f"{why}, so it is refused", subject="unpack", hint=_LEAVE_OUT)
 
 
 def inconsistent(why: str) -> PackError:

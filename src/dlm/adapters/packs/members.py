@@ -25,7 +25,7 @@ def files_in(stream: Unfolding) -> Iterator[tuple[TarMember, Iterator[memoryview
     for member in _headers(stream):
         count += 1
         if count > MAX_MEMBERS:
-            raise too_large(f"it has more than {MAX_MEMBERS} members")
+            raise too_large(f"the pack has more than {MAX_MEMBERS} members")
         problem = member_problem(member.name) or names.problem_of(member.name, is_folder=member.is_folder)
         if problem:
             raise unsafe(f"the name {member.name[:200]!r}: {problem}")

@@ -112,29 +112,29 @@ def _copied(chunks: Iterator[memoryview], target: Path | None) -> tuple[str, int
             digest.update(chunk)
             size += len(chunk)
             if file is not None and target is not None:
-                _write(file, chunk, target)
+                with _writing(target):
+                    file.write(chunk)
     return digest.hexdigest(), size
 
 
 @contextmanager
 def _new_file(target: Path) -> Iterator[IO[bytes]]:
-    try:
+    with _writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("xb")
-    except OSError as exc:
-        raise disk_error(exc, target) from exc
-    with file:
-        yield file
-        _write(file, memoryview(b""), target)
-
-
-def _write(file: IO[bytes], chunk: memoryview, target: Path) -> None:
     try:
-        file.write(chunk)
-        if not chunk:
-            file.flush()
+        yield file
+    finally:
+        with _writing(target):
+            file.close()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
-        raise disk_error(exc, target) from exc
+        raise disk_error(exc, path) from exc
 
 
 def _checked(found: _Found, *, sha256: str, size_bytes: int) -> PackContents:
@@ -173,10 +173,8 @@ def _notes(found: _Found) -> tuple[str, ...]:
 def _make_executable(header: PackHeader, into: Path) -> None:
     for name in header.executables:
         path = into / name.removeprefix(STORE)
-        try:
+        with _writing(path):
             path.chmod(_EXECUTABLE)
-        except OSError as exc:
-            raise disk_error(exc, path) from exc
 
 
 def _text(name: str, data: bytes) -> str:

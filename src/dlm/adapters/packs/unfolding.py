@@ -114,9 +114,9 @@ class Unfolding:
     def _count(self, more: int) -> None:
         self._unfolded += more
         if self._unfolded > MAX_TOTAL_BYTES:
-            raise too_large(f"it unfolds to more than {MAX_TOTAL_BYTES >> 30} GiB")
+            raise too_large(f"the pack unfolds to more than {MAX_TOTAL_BYTES >> 30} GiB")
         if self._unfolded > RATIO_FROM_BYTES and self._unfolded > MAX_RATIO * self._size:
-            raise too_large(f"it unfolds to more than {MAX_RATIO} times its size")
+            raise too_large(f"the pack unfolds to more than {MAX_RATIO} times its size")
 
 
 def unreadable(pack: Path, why: str) -> PackError:

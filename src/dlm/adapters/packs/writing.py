@@ -72,7 +72,11 @@ def write_pack(job: PackJob, into: Path, *, emit: Emit) -> WrittenPack:
     texts = {MANIFEST: manifest_to_json(manifest), CHECKSUMS: checksums_text(checksums)}
     extra = [_Source(name, len(text.encode()), data=text.encode()) for name, text in texts.items()]
     everything = sorted([*sources, *extra], key=lambda source: source.name)
-    _check(job, everything)
+    try:
+        _check(job, everything)
+    except PackError as exc:
+        exc.subject = "pack"  # type: ignore[misc]  # the reader's words, met by the writer
+        raise
     tar = _tar(everything, _progress("pack", total, emit))
     sha256, size_bytes = write_chunks_digested(into, _folded(tar, _level(everything)))
     return WrittenPack(path=into, sha256=sha256, size_bytes=size_bytes, manifest=manifest, checksums=checksums)
@@ -118,14 +122,16 @@ def _check(job: PackJob, sources: list[_Source]) -> None:
     for source in sources:
         problem = member_problem(source.name) or names.problem_of(source.name)
         if problem:
-            raise PackError("pack.bad-name", f"{source.name!r} cannot be packed: {problem}", hint="Rename the file.")
+            raise PackError("pack.bad-name", f"{source.name!r} cannot be packed: {problem}", hint="Rename it.")
         check_member(source.name, source.size)
         if is_pickle(source.name.removeprefix("store/")):
             raise PackError("pack.pickle", f"{source.name} could run code while it is read", hint="Leave it out.")
         if source.name.endswith(f"/{SETTINGS}"):
             check_settings(source.name, b"".join(_content(source)))
     if len(sources) > MAX_MEMBERS or sum(source.size + 4 * BLOCK for source in sources) > MAX_TOTAL_BYTES:
-        raise too_large(f"it has {len(sources)} members; the most is {MAX_MEMBERS}, and {MAX_TOTAL_BYTES >> 30} GiB")
+        raise too_large(
+            f"the pack has {len(sources)} members; the most is {MAX_MEMBERS}, and {MAX_TOTAL_BYTES >> 30} GiB"
+        )
     check_complete(seen)
     check_header(job.header, seen)
 
@@ -166,7 +172,7 @@ def _folded(chunks: Iterator[bytes], level: int) -> Iterator[bytes]:
             yield piece
     end: bytes = frame.flush()
     if plain > RATIO_FROM_BYTES and plain > MAX_RATIO * (folded + len(end)):
-        raise too_large(f"it holds {plain} bytes that say almost nothing, so it would look like an attack")
+        raise too_large(f"the pack holds {plain} bytes that say almost nothing, so it would look like an attack")
     yield end
 
 
