@@ -90,12 +90,13 @@ class SignerContract:
     ) -> None:
         key = signer.generate(passphrase=None)
         text = signer.sign_bytes(b"x", trusted_comment=COMMENT, ask=never).encode()
-        with pytest.raises(SignatureError) as caught:
-            signer.sign_file(tmp_path / "none", trusted_comment=COMMENT, ask=never)
-        assert code_of(caught) == ("sign.unreadable", "sign")
-        with pytest.raises(SignatureError) as caught:
-            verifier.verify_file(tmp_path / "none", text, keys=[key])
-        assert code_of(caught) == ("sign.unreadable", "verify")
+        for path in (tmp_path / "none", tmp_path):
+            with pytest.raises(SignatureError) as caught:
+                signer.sign_file(path, trusted_comment=COMMENT, ask=never)
+            assert code_of(caught) == ("sign.unreadable", "sign")
+            with pytest.raises(SignatureError) as caught:
+                verifier.verify_file(path, text, keys=[key])
+            assert code_of(caught) == ("sign.unreadable", "verify")
 
     def test_a_passphrase_is_asked_for_and_has_to_be_right(
         self, signer: SignerPort, verifier: SignatureVerifier

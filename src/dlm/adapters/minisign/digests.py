@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +18,10 @@ _PIECE_BYTES = 1 << 20
 def opened(path: Path, *, subject: str) -> Iterator[BinaryIO]:
     """Open a regular file for reading. Raises ``SignatureError`` (``sign.unreadable``), also for what reading meets."""
     try:
+        # Opening a pipe would wait for its other end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError("it is not a regular file")
         with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError("it is not a regular file")
             yield file
     except OSError as exc:
         raise unreadable(path, exc, subject=subject) from exc

@@ -235,7 +235,7 @@ def _keystream(passphrase: str, salt: bytes, limits: KdfLimits) -> bytes:
     from nacl.exceptions import CryptoError
     from nacl.pwhash import scrypt
 
-    secret = passphrase.encode("utf-8", "surrogateescape")
+    secret = passphrase.encode("utf-8", "surrogatepass")
     try:
         return scrypt.kdf(BLOCK_BYTES, secret, salt, opslimit=limits.opslimit, memlimit=limits.memlimit)
     except (CryptoError, MemoryError) as exc:
