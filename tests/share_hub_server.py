@@ -50,25 +50,27 @@ def _handler(hub: WritableHub) -> type[BaseHTTPRequestHandler]:
             data = self.rfile.read(int(self.headers["Content-Length"]))
             assert UPLOAD_SECRET in self.path
             if hub.refused_upload is not None:
-                return self._error(hub.refused_upload, "")
+                self._error(hub.refused_upload, "")
+                return
             hub.stored[urlsplit(self.path).path.rpartition("/")[2]] = data
-            return self._json({})
+            self._json({})
 
         def do_POST(self) -> None:  # noqa: N802  # the library's own name
             path = unquote(urlsplit(self.path).path)
             hub.requests.append(("POST", path))
             hub.tokens.add(self.headers.get("Authorization", ""))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if hub.refused is not None:
-                return self._error(*hub.refused)
             parts = path.strip("/").split("/")
-            if path == "/api/repos/create":
-                return self._create(json.loads(body))
-            if path == "/api/validate-yaml":
-                return self._json({"errors": [], "warnings": []})
-            if path.endswith(".git/info/lfs/objects/batch"):
-                return self._batch(json.loads(body))
-            return getattr(self, f"_{parts[4]}")("/".join(parts[2:4]), "/".join(parts[5:]), body)
+            if hub.refused is not None:
+                self._error(*hub.refused)
+            elif path == "/api/repos/create":
+                self._create(json.loads(body))
+            elif path == "/api/validate-yaml":
+                self._json({"errors": [], "warnings": []})
+            elif path.endswith(".git/info/lfs/objects/batch"):
+                self._batch(json.loads(body))
+            else:
+                getattr(self, f"_{parts[4]}")("/".join(parts[2:4]), "/".join(parts[5:]), body)
 
         def _create(self, asked: dict[str, Any]) -> None:
             hf_id = f"{asked['organization']}/{asked['name']}"

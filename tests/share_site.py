@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers["Content-Length"]))
 
-    def give(self, *, upto: int | None = None, **headers: str) -> None:
+    def give(self, *, upto: int | None = None, headers: dict[str, str] | None = None) -> None:
         """Answer a GET, by range if that is asked for; end the connection after ``upto`` bytes of the file."""
         data = self.site.files.get(urlsplit(self.path).path)
         if data is None:
@@ -75,13 +75,15 @@ class Handler(BaseHTTPRequestHandler):
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
         if start and self.headers.get("If-Range") != tag:
             start = 0
-        partial = {"Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
-        return self.send(data[start:], 206 if start else 200, upto=upto, **{"ETag": tag, **partial, **headers})
+        partial = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
+        return self.send(data[start:], 206 if start else 200, upto, {"ETag": tag, **partial, **(headers or {})})
 
-    def send(self, data: bytes, status: int = 200, *, upto: int | None = None, **headers: str) -> None:
+    def send(
+        self, data: bytes, status: int = 200, upto: int | None = None, headers: dict[str, str] | None = None
+    ) -> None:
         self.send_response(status)
-        for name, value in {"Content_Length": str(len(data)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
+        for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data if upto is None else data[:upto])
         if upto is not None:
@@ -95,22 +97,22 @@ def redirect(target: str, status: int = 302) -> Answer:
     def answer(handler: Handler) -> None:
         if handler.command == "POST":
             handler.body()
-        handler.send(b"", status, Location=target)
+        handler.send(b"", status, headers={"Location": target})
 
     return answer
 
 
-def status(code: int, **headers: str) -> Answer:
+def status(code: int, headers: dict[str, str] | None = None) -> Answer:
     def answer(handler: Handler) -> None:
         if handler.command == "POST":
             handler.body()
-        handler.send(b"", code, **headers)
+        handler.send(b"", code, headers=headers)
 
     return answer
 
 
-def cut(upto: int, **headers: str) -> Answer:
-    return lambda handler: handler.give(upto=upto, **headers)
+def cut(upto: int, headers: dict[str, str] | None = None) -> Answer:
+    return lambda handler: handler.give(upto=upto, headers=headers)
 
 
 def endless(sent: list[int], pause_s: float = 0.0) -> Answer:
