@@ -46,19 +46,26 @@ class LocalHub:
 def local_hub() -> Iterator[LocalHub]:
     """Serve a hub on a free port for the length of a ``with`` block."""
     hub = LocalHub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
+    with serving(hub, handler_of(hub)):
+        yield hub
+
+
+@contextmanager
+def serving(hub: LocalHub, handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
+    """Answer with ``handler`` at ``hub.url`` for the length of a ``with`` block."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     hub.url = f"http://127.0.0.1:{server.server_port}"
     try:
-        yield hub
+        yield
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
 
 
-def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
+def handler_of(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

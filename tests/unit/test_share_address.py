@@ -104,6 +104,8 @@ def test_unencrypted_web_addresses_need_a_word() -> None:
         "https://[127.0.0.1]/x",
         "https://[fe80::1%25eth0]/x",
         "https://%31/x",
+        "https://a..example/x",
+        "https://" + "a" * 64 + ".example/x",
         "https://host/x#sha265=" + DIGEST,
         "https://host/x#sha256=" + DIGEST[1:],
         "ftp://host/x.pack",

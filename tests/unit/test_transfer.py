@@ -73,6 +73,8 @@ def test_redirects_that_are_followed(location: str, target: str, same: bool) -> 
         ("data:text/plain,x", "not-web"),
         ("https://a.example:x/", "not-web"),
         ("https://[::1", "not-web"),
+        ("https://a..example/", "not-web"),
+        ("https://" + "a" * 64 + ".example/", "not-web"),
         ("https://127.0.0.1\\@a.example/", "not-web"),
         ("https://a.example/\r\nX: y", "not-web"),
         ("", "not-web"),

@@ -423,6 +423,37 @@ _CODES = {
     "serve.limits": "The limits of a peer server are whole numbers from 1 up, and a token lives longer than 0 s.",
     "serve.unreadable": "The pack or its signature that should be served cannot be read. Check that the file is there.",
     "serve.failed": "The peer server stopped by itself; the message shows why. Start it again.",
+    "share.address": "The address of a pack could not be understood; the message says why. Give hf:<org>/<repo>, an "
+    "https:// address, a path, or, to pull, the peer:// address that dlm serve printed, in quotes.",
+    "share.insecure": "The address begins with http://, so others could read and change the pack on its way. Use "
+    "https://, or add --insecure if you accept that.",
+    "share.unreachable": "The place did not answer, or the connection broke off, several times in a row. Check the "
+    "address and the connection, then run it again.",
+    "share.offline": "Going online is switched off by HF_HUB_OFFLINE. Unset it and run it again.",
+    "share.refused": "The place wants to know who you are, or you may not read or write there. The hint says which "
+    "variable or login it needs.",
+    "share.missing": "There is no pack at the address. Check the spelling, and that it was pushed there.",
+    "share.status": "The place answered with an error of its own. Try again later, or check that it takes packs.",
+    "share.redirect": "The address leads elsewhere, in a way that is not followed: too often, or to a less safe "
+    "place. Use the address it ends at, if you trust it.",
+    "share.too-large": "The file is larger than what is accepted, so it was not fetched to the end. Ask the sender.",
+    "share.bad-answer": "The place sent something that is not the pack it began to send. Try again, or ask its owner.",
+    "share.digest": "The pack that came is not the one the address promises, so it was thrown away. Do not trust the "
+    "place; ask the sender for the address again.",
+    "share.certificate": "The other side shows a certificate that is not the expected one, so nothing was sent. Check "
+    "the address; somebody may be in between.",
+    "share.auth": "DLM_SHARE_AUTH holds a line break or another sign that cannot be sent. Set it again, in one line.",
+    "share.peer-push": "Nothing can be pushed to a peer. Run dlm serve here, and dlm pull there.",
+    "share.changed": "The pack became shorter while it was being sent. Send it again when nothing writes to it.",
+    "share.no-folder": "The folder that the pack should be copied to is not there. Make it, or write a / at its end.",
+    "share.not-a-pack": "There is a file of this name already, and it is no pack, so it was left alone. Choose "
+    "another name.",
+    "share.not-a-file": "The path is a folder or a device, or may not be read. Give the path of a pack.",
+    "share.revision": "A commit of the Hub cannot be pushed to: it never changes. Push to a branch, or leave out the "
+    "@.",
+    "share.public": "A private repository was asked for, and this one exists and is public. Make it private on its "
+    "page, or push to another one.",
+    "share.failed": "The Hub did not accept or give the pack; the message says what it answered. Try again later.",
     "install.notebook": "A table or a drawing was asked for, which needs the package pandas or matplotlib. Run "
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "

@@ -28,7 +28,7 @@ PACK_NAME = "adapter.dlm.pack"
 SIGNATURE_SUFFIX = ".minisig"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}")
+_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,512}")
 _BRANCH = re.compile(r"(?![-/.])[A-Za-z0-9._/-]{1,200}(?<![/.])")
@@ -129,6 +129,24 @@ def peer_of(address: Address) -> Peer:
         UsageError: ``share.address``.
     """
     return _peer(address.text)[0]
+
+
+def host_and_port(url: str) -> tuple[str, int | None]:
+    """Give the host of a web address, IPv6 in brackets, and the port if it is named.
+
+    Raises:
+        ValueError: anything that two programs could read in two ways, and names that no name server can know.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    place = parts.netloc.rpartition("@")[2]
+    if place.startswith("["):
+        host = f"[{ipaddress.IPv6Address(host)}]"
+    elif not _HOST.fullmatch(host):
+        raise ValueError(host)
+    if port == 0 or place.endswith(":") or "%" in place:
+        raise ValueError(place)
+    return host, port
 
 
 def is_loopback(host: str) -> bool:
@@ -241,20 +259,11 @@ _COPY = "Copy the whole address that `dlm serve` printed, in quotes."
 
 
 def _checked(text: str, shown: str) -> tuple[str, int | None, str]:
-    """Give host (IPv6 in brackets), port and fragment; nothing that two programs could read in two ways passes."""
+    """Give host, port and fragment."""
     try:
-        parts = urlsplit(text)
-        host, port = parts.hostname or "", parts.port
-        place = parts.netloc.rpartition("@")[2]
-        if place.startswith("["):
-            host = f"[{ipaddress.IPv6Address(host)}]"
-        elif not _HOST.fullmatch(host):
-            raise ValueError(host)
-        if port == 0 or place.endswith(":") or "%" in place:
-            raise ValueError(place)
+        return *host_and_port(text), urlsplit(text).fragment
     except ValueError:
         _refuse(f"{shown} has no usable host or port", _FORMS)
-    return host, port, parts.fragment
 
 
 def _digest(fragment: str, shown: str) -> str | None:

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 import attrs
 
-from dlm.domain.share import is_loopback
+from dlm.domain.share import host_and_port, is_loopback
 
 CHUNK_BYTES = 1 << 20
 """Read and written at a time."""
@@ -109,10 +109,10 @@ def _target(url: str, location: str) -> str | None:
         return None
     try:
         parts = urlsplit(urljoin(url, location))
-        origin(parts.geturl())
+        host_and_port(parts.geturl())
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https"):
         return None
     place = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=place, fragment="").geturl()
