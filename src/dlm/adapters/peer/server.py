@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dlm.adapters.peer.running import HttpRunningPeer
 
 _BACKLOG = 2048
+_LAST_PORT = 65535
 
 
 def lan_address() -> str | None:
@@ -50,11 +51,15 @@ class HttpPeerServer:
 
     def bind(self, host: str, port: int = DEFAULT_PORT) -> HttpBoundPeer:
         """Take a port. See ``PeerServerPort``."""
+        if not 0 <= port <= _LAST_PORT:
+            raise _unbound(host, port, "there is no such port")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             return HttpBoundPeer(self, socket.create_server((host, port), family=family, backlog=_BACKLOG))
-        except (OSError, OverflowError) as exc:
-            raise _unbound(host, port, exc) from exc
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                raise _taken(host, port) from exc
+            raise _unbound(host, port, exc.strerror or str(exc)) from exc
 
 
 class HttpBoundPeer:
@@ -91,14 +96,15 @@ class HttpBoundPeer:
         self.close()
 
 
-def _unbound(host: str, port: int, exc: OSError | OverflowError) -> ShareError:
-    if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
-        return ShareError(
-            "serve.port",
-            f"port {port} of {host} is taken by another program",
-            hint="Choose another one with --port, or --port 0 for any that is free.",
-        )
-    why = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+def _taken(host: str, port: int) -> ShareError:
+    return ShareError(
+        "serve.port",
+        f"port {port} of {host} is taken by another program",
+        hint="Choose another one with --port, or --port 0 for any that is free.",
+    )
+
+
+def _unbound(host: str, port: int, why: str) -> ShareError:
     return ShareError(
         "serve.bind", f"dlm cannot listen at {host}, port {port}: {why}", hint="Choose another port with --port."
     )
