@@ -21,7 +21,7 @@ def trust(home: Path) -> TrustFolder:
 
 
 def trusted(trust: TrustFolder) -> list[PublicKey]:
-    found = trust.keys()
+    found = trust.trusted()
     return [kept.key for kept in found]
 
 
@@ -44,7 +44,7 @@ def test_keys_that_people_put_there_are_trusted(trust: TrustFolder, home: Path) 
     text = (home / "minisign.pub").read_text()
     (trust.folder / "a friend.pub").write_text(text.replace("\n", "\r\n"))
     (trust.folder / "notes.txt").write_text("not looked at")
-    (found,) = trust.keys()
+    (found,) = trust.trusted()
     assert found.key == parse_public_key(text.encode())
     assert found.path.name == "a friend.pub"
     assert trust.problems() == ()
@@ -110,7 +110,7 @@ def test_revoking_removes_every_file_that_holds_the_key(trust: TrustFolder) -> N
     trust.trust(ANNA)
     trust.trust(BERT)
     (trust.folder / "copy.pub").write_text(public_key_text(attrs.evolve(ANNA, comment="another comment")))
-    assert len(trust.keys()) == 2
+    assert len(trust.trusted()) == 2
     trust.revoke(ANNA.fingerprint)
     assert trusted(trust) == [BERT]
     assert len(list(trust.folder.iterdir())) == 1
@@ -143,7 +143,7 @@ def test_full_and_forbidden_disks_are_told(trust: TrustFolder, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "iterdir", forbid)
     with pytest.raises(SignatureError) as caught:
-        trust.keys()
+        trust.trusted()
     assert code_of(caught) == ("sign.unreadable", "keys")
 
 

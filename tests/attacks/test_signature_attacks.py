@@ -161,7 +161,7 @@ def test_trust_on_first_use_comes_after_everything_else(
     assert found.provenance is not None
     kept = trust.trust(found.provenance.signer)
     assert kept.path.name == f"{kept.key.name}-{kept.fingerprint}.pub"
-    (entry,) = trust.keys()
+    (entry,) = trust.trusted()
     again = judged(PACK, honest, entry.key)
     assert (again.standing, again.newly_trusted) == ("verified", False)
 

@@ -54,7 +54,7 @@ def list_keys(*, ports: SharingPorts) -> KeysReport:
             raise
         own = None
     problems = (*ports.signer.problems(), *ports.trust.problems())
-    return KeysReport(own=own, trusted=tuple(ports.trust.keys()), problems=problems)
+    return KeysReport(own=own, trusted=tuple(ports.trust.trusted()), problems=problems)
 
 
 def generate_key(*, passphrase: str | None, comment: str = "", force: bool = False, ports: SharingPorts) -> PublicKey:

@@ -237,7 +237,7 @@ def _check(fetched: Fetched, ports: SharingPorts) -> _Signature:
         text = fetched.signature.read_bytes()[:_SIGNATURE_BYTES]
     except OSError as exc:
         raise disk_error(exc, fetched.signature) from exc
-    verdict = ports.verifier.verify_file(fetched.pack, text, keys=[trusted.key for trusted in ports.trust.keys()])
+    verdict = ports.verifier.verify_file(fetched.pack, text, keys=[trusted.key for trusted in ports.trust.trusted()])
     if verdict.outcome == "valid":
         return _Signature("verified", verdict.reason, verdict.signer)
     return _Signature("unverified", verdict.reason, is_forged=verdict.outcome == "invalid")

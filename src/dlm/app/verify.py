@@ -98,11 +98,11 @@ def judge_contents(contents: PackContents, ports: SharingPorts, *, trust_on_firs
         contents.provenance,
         found=chain_of_pack(contents.checksums, manifest),
         content_sha256=content_digest(contents.checksums),
-        trusted=[trusted.key for trusted in ports.trust.keys()],
+        trusted=[trusted.key for trusted in ports.trust.trusted()],
         verify=lambda data, signature, keys: ports.verifier.verify(data, signature, keys=keys, require_prehashed=True),
         trust_on_first_use=trust_on_first_use,
     )
 
 
 def _kept(raw: bytes, ports: SharingPorts) -> TrustedKey:
-    return next(trusted for trusted in ports.trust.keys() if trusted.key.raw == raw)
+    return next(trusted for trusted in ports.trust.trusted() if trusted.key.raw == raw)

@@ -460,18 +460,23 @@ _CODES = {
     "installed. Run pip install 'dlm[observability]', or unset the variable.",
     # packs
     "pack.not-trained": "The document has not been trained yet, so there is nothing to pack. Train it first.",
-    "pack.base-license": "The licence of the base may not let you pass its weights on. Leave --include-base out, or add "
+    "pack.base-license": "The licence of the base may not let you pass its weights on. Leave --include-base out, or "
+    "add "
     "--i-am-the-licensee with the page where you accepted it.",
     "pack.licensee-url": "--i-am-the-licensee takes the https:// address of the page where you accepted the licence.",
-    "unpack.document-exists": "A document of the same name and other content is there. Choose another folder with --out, "
+    "unpack.document-exists": "A document of the same name and other content is there. Choose another folder with "
+    "--out, "
     "or replace it with --force.",
-    "share.base-license": "The pack holds a base that may not be passed on freely. Pack again without --include-base, or "
+    "share.base-license": "The pack holds a base that may not be passed on freely. Pack again without --include-base, "
+    "or "
     "with --i-am-the-licensee.",
-    "share.pack-options": "Options such as --include-base say what goes into a pack, and a finished pack was given. Push "
+    "share.pack-options": "Options such as --include-base say what goes into a pack, and a finished pack was given. "
+    "Push "
     "the document instead.",
     "share.no-file": "The document was never saved, so there is no file to send. Save it first.",
     "serve.no-room": "No temporary folder for the pack could be made. Look at the disk that holds temporary files.",
-    "keys.no-terminal": "A passphrase has to be typed, and there is no terminal. Run it in one, or add --no-passphrase.",
+    "keys.no-terminal": "A passphrase has to be typed, and there is no terminal. Run it in one, or add "
+    "--no-passphrase.",
     "keys.passphrase": "The two passphrases differ, or are empty. Run it again.",
     "pack.damaged": "The pack is incomplete or was changed on its way; the message says where. Fetch it again, or ask "
     "its author for a new one.",

@@ -77,7 +77,7 @@ class InstallPort(Protocol):
     Raises ``StoreError`` (``store.exists``, ``store.locked``, ``store.lock-stale``) and ``DiskError``.
     """
 
-    def stage(self, dlm_id: str) -> Path:
+    def stage(self) -> Path:
         """Give an empty folder on the disk of the stores; ``install`` or ``discard`` ends it. What dead processes
         staged is cleared away."""
         ...

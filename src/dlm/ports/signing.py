@@ -71,7 +71,7 @@ class TrustPort(Protocol):
     """The public keys that this home trusts: ``<home>/trusted-keys/*.pub``. Raises ``SignatureError`` (subject
     ``keys``) and ``DiskError``; a file that is no key is passed over and named by ``problems``."""
 
-    def keys(self) -> Sequence[TrustedKey]:
+    def trusted(self) -> Sequence[TrustedKey]:
         """Give each trusted key once, by the name of its file."""
         ...
 

@@ -20,8 +20,7 @@ class PlainInstaller:
         self._stores = home / "store"
         self.busy: set[str] = set()
 
-    def stage(self, dlm_id: str) -> Path:
-        checked_dlm_id(dlm_id)
+    def stage(self) -> Path:
         self._stores.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=".incoming-", dir=self._stores))
 

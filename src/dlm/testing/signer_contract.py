@@ -169,24 +169,24 @@ class TrustContract:
         raise NotImplementedError("override the trust fixture")
 
     def test_at_first_nobody_is_trusted(self, trust: TrustPort) -> None:
-        assert not trust.keys()
+        assert not trust.trusted()
         assert not trust.problems()
 
     def test_a_trusted_key_is_kept_until_it_is_revoked(self, trust: TrustPort) -> None:
         anna, bert = trust.trust(ANNA, label="anna"), trust.trust(BERT)
         assert anna.path.name == f"anna-{ANNA.fingerprint}.pub"
         assert bert.path.name == f"{BERT.name}-{BERT.fingerprint}.pub"
-        assert trust.keys() == tuple(sorted([anna, bert], key=lambda kept: kept.path.name))
+        assert trust.trusted() == tuple(sorted([anna, bert], key=lambda kept: kept.path.name))
         assert {anna.key, bert.key} == {ANNA, BERT}
         assert trust.revoke(ANNA.fingerprint) == anna
         assert trust.revoke(BERT.name) == bert
-        assert not trust.keys()
+        assert not trust.trusted()
 
     def test_trusting_again_changes_nothing(self, trust: TrustPort) -> None:
         first = trust.trust(ANNA, label="anna")
         again = trust.trust(attrs.evolve(ANNA, comment="Somebody else"), label="other")
         assert again == first
-        assert trust.keys() == (first,)
+        assert trust.trusted() == (first,)
 
     def test_only_named_keys_are_revoked(self, trust: TrustPort) -> None:
         kept = trust.trust(ANNA)
@@ -194,7 +194,7 @@ class TrustContract:
             with pytest.raises(SignatureError) as caught:
                 trust.revoke(name)
             assert code_of(caught) == ("sign.unknown-key", "keys")
-        assert trust.keys() == (kept,)
+        assert trust.trusted() == (kept,)
 
     def test_an_id_that_two_keys_have_names_neither(self, trust: TrustPort) -> None:
         impostor = attrs.evolve(BERT, key_id=ANNA.key_id)
@@ -211,4 +211,4 @@ class TrustContract:
         with pytest.raises(SignatureError) as caught:
             trust.trust(ANNA, label=label)
         assert code_of(caught) == ("sign.bad-label", "keys")
-        assert not trust.keys()
+        assert not trust.trusted()

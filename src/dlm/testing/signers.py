@@ -122,7 +122,7 @@ class MemoryTrust:
         for key in keys:
             self.trust(key)
 
-    def keys(self) -> Sequence[TrustedKey]:
+    def trusted(self) -> Sequence[TrustedKey]:
         return tuple(sorted(self._kept.values(), key=lambda trusted: trusted.path))
 
     def problems(self) -> Sequence[str]:

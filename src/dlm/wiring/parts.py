@@ -348,14 +348,14 @@ class Parts:
         """This home's own key."""
         from dlm.adapters.minisign.signer import MinisignSigner
 
-        return MinisignSigner(self.home)
+        return MinisignSigner(home=self.home)
 
     @cached_property
     def trust(self) -> TrustPort:
         """Keys that count here."""
         from dlm.adapters.minisign.trust import TrustFolder
 
-        return TrustFolder(self.home)
+        return TrustFolder(home=self.home)
 
     @cached_property
     def verifier(self) -> SignatureVerifier:

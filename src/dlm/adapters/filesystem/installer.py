@@ -48,9 +48,8 @@ class FileInstaller:
         self._clock = clock
         self._wait_s = wait_s
 
-    def stage(self, dlm_id: str) -> Path:
+    def stage(self) -> Path:
         """Give an empty folder on the disk of the stores, and clear away what dead processes left there."""
-        checked_dlm_id(dlm_id)
         with writing(self._stores):
             make_folders(self._home, private=True)
             make_folders(self._stores)

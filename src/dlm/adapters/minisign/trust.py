@@ -39,7 +39,7 @@ class TrustFolder:
     def folder(self) -> Path:
         return self.home / "trusted-keys"
 
-    def keys(self) -> Sequence[TrustedKey]:
+    def trusted(self) -> Sequence[TrustedKey]:
         """Give each trusted key once, in the order of file names."""
         found: dict[bytes, TrustedKey] = {}
         for trusted in self._all():
