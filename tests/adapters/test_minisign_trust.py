@@ -65,6 +65,7 @@ def test_what_is_no_key_is_named_and_passed_over(trust: TrustFolder, tmp_path: P
     assert trusted(trust) == [BERT]
     problems = trust.problems()
     assert [Path(problem.split(" ")[0]).name[0] for problem in problems] == list("abcdefgh")
+    assert "larger than 4096 bytes" in problems[4]
     assert all(len(problem) < 400 for problem in problems)
 
 

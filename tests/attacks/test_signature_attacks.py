@@ -274,3 +274,10 @@ def test_keys_of_small_order_sign_nothing(anna: MinisignSigner, point: bytes, ha
     forged = attrs.evolve(raw, key_id=key.key_id, signature=nothing, global_signature=nothing)
     provenance = attrs.evolve(honest, signer_public_key=public_key_text(key), signature=signature_text(forged))
     assert judged(PACK, provenance, key, first_use=True).standing == "rejected"
+
+
+def test_a_signature_that_cannot_be_read_comes_before_everything_else(anna: MinisignSigner) -> None:
+    unreadable = attrs.evolve(signed(PACK, anna), signature="no signature")
+    changed = PACK.with_members({"store/dlm.lock": "another"})
+    for pack, keys in ((PACK, ()), (changed, (anna.public_key(),))):
+        assert judged(pack, unreadable, *keys).standing == "rejected"

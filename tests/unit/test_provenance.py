@@ -151,7 +151,10 @@ def test_one_adapter_is_its_weights_and_several_are_a_list() -> None:
 
 
 def test_the_corpus_is_its_sorted_section_ids() -> None:
-    assert chain(content_hashes={"b": "b", "a": "a"}).corpus_root_sha256 == sha256("a\nb\n")
+    names = "hgfedcba"
+    listed = "".join(f"{name}\n" for name in sorted(names))
+    assert chain(content_hashes=dict.fromkeys(names, "")).corpus_root_sha256 == sha256(listed)
+    assert chain(content_hashes=[*names, *names]).corpus_root_sha256 == sha256(listed)
     assert chain(content_hashes=()).corpus_root_sha256 == hashlib.sha256().hexdigest()
 
 
@@ -205,8 +208,14 @@ def test_the_live_weights_are_those_the_pointers_name(version: int, ending: str)
         {"store/adapter/current.txt": "adapter/versions/../versions/v0002\n"},
         {"store/adapter/current.txt": "adapter/tone/versions/v0001\n"},
         {"store/adapter/tone/current.txt": "adapter/versions/v0002\n"},
-        {"store/adapter/versions/current.txt": "adapter/versions/v0002\n"},
-        {"store/adapter/default/current.txt": "adapter/default/versions/v0001\n"},
+        {
+            "store/adapter/versions/current.txt": "adapter/versions/versions/v0001\n",
+            "store/adapter/versions/versions/v0001/adapter_model.safetensors": "",
+        },
+        {
+            "store/adapter/default/current.txt": "adapter/default/versions/v0001\n",
+            "store/adapter/default/versions/v0001/adapter_model.safetensors": "",
+        },
     ],
 )
 def test_a_pointer_to_nothing_breaks_the_chain(members: dict[str, str]) -> None:

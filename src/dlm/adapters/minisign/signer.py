@@ -122,8 +122,10 @@ class MinisignSigner:
         public = PublicKey(key_id=key_id, key=bytes(signing.verify_key), comment=comment)
         public_text = public_key_text(public)
         block = plain_block(key_id=key_id, seed=bytes(signing), public=public.key)
-        sealed = self._sealed_with(block, passphrase)
-        _wipe(block)
+        try:
+            sealed = self._sealed_with(block, passphrase)
+        finally:
+            _wipe(block)
         self._write(secret_key_text(sealed).encode(), public_text.encode(), force=force)
         return parse_public_key(public_text.encode())
 
