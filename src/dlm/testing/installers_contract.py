@@ -87,10 +87,11 @@ class InstallerContract:
     @pytest.mark.parametrize("dlm_id", ["../x", "/etc/x", "", ID.lower(), f"{ID}\n", f"{ID}/x"])
     def test_ids_that_are_paths(self, installer: InstallPort, dlm_id: str) -> None:
         staged = installer.stage(ID)
-        for call in (lambda: installer.stage(dlm_id), lambda: installer.install(dlm_id, staged, replace=True)):
-            with pytest.raises(StoreError) as caught:
-                call()
-            assert caught.value.code == "store.bad-id"
+        with pytest.raises(StoreError) as staging:
+            installer.stage(dlm_id)
+        with pytest.raises(StoreError) as installing:
+            installer.install(dlm_id, staged, replace=True)
+        assert (staging.value.code, installing.value.code) == ("store.bad-id", "store.bad-id")
 
     def test_links_are_not_installed(self, installer: InstallPort) -> None:
         staged = installer.stage(ID)

@@ -139,7 +139,8 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _checked(found: _Found, *, sha256: str, size_bytes: int) -> PackContents:
     document_name = check_complete(found.digests)
-    texts = {name: _text(name, data) for name, data in found.texts.items() if name != document_name}
+    small = (MANIFEST, CHECKSUMS, STORE_MANIFEST, PROVENANCE)
+    texts = {name: _text(name, found.texts[name]) for name in small if name in found.texts}
     header, manifest = found.header, manifest_from_json(texts[MANIFEST])
     assert header is not None  # check_complete saw it
     listed = checksums_from_text(texts[CHECKSUMS])
