@@ -82,7 +82,9 @@ def test_words_for_private_material() -> None:
 
 
 def test_content_types() -> None:
-    kinds = [content_type(include_base=base, include_exports=exports) for base in (True, False) for exports in (True, False)]
+    kinds = [
+        content_type(include_base=base, include_exports=exports) for base in (True, False) for exports in (True, False)
+    ]
     assert kinds == ["full", "no-exports", "no-base", "minimal"]
 
 
