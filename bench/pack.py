@@ -1,11 +1,11 @@
 """How fast packs are made and opened, against the programs tar and zstd at the same level.
 
-Run: ``python bench/pack.py [megabytes]``. Two stores of that size are packed and unpacked: one of random bytes, which no
-program makes smaller (stored data), and one of float weights as adapters hold them. The peers are ``tar | zstd -10`` and
-``zstd -d | tar -x`` on one thread; beside what they do, dlm takes and checks the digest of every member and of the pack.
-Seconds are those of the processor, so that other work on the machine does not count, and the memory is that of the
-whole process at its peak. Exits with 1 when packing or opening stored data is slower than 300 MB per second of one
-core, or takes 100 MB of memory more than starting does.
+Run: ``python bench/pack.py [megabytes]``. Two stores of that size are packed and unpacked: one of random bytes, which
+no program makes smaller (stored data), and one of float weights as adapters hold them. The peers are ``tar | zstd -10``
+and ``zstd -d | tar -x`` on one thread; beside what they do, dlm takes and checks the digest of every member and of the
+pack. Seconds are those of the processor, so that other work on the machine does not count; memory is the peak of the
+whole process. Exits with 1 when packing or opening stored data is slower than 300 MB per second of one core, or takes
+more than 100 MB of memory.
 """
 
 from __future__ import annotations
@@ -38,14 +38,13 @@ def fill(folder: Path, megabytes: int, kind: str) -> Path:
 
 
 def ours(work: str, place: Path) -> None:
-    """Pack or open in this process; print seconds of the processor and memory beyond what starting takes."""
+    """Pack or open in this process; print seconds and the peak of memory."""
     from dlm.adapters.packs import TarZstdPacks
     from dlm.domain.events import ignore
     from dlm.testing.packs_contract import a_job
 
     packs, pack = TarZstdPacks(), place / "dlm.pack"
     packs.check(packs.write(a_job(), place / "warm.pack", emit=ignore).path, emit=ignore)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start, wall = time.process_time(), time.perf_counter()
     if work == "pack":
         name = "store/adapter/versions/v0001/weights.safetensors"
@@ -55,8 +54,9 @@ def ours(work: str, place: Path) -> None:
     else:
         (place / "into").mkdir()
         packs.extract(pack, place / "into", emit=ignore)
-    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(json.dumps({"cpu": time.process_time() - start, "wall": time.perf_counter() - wall, "memory": more}))
+    cpu, wall = time.process_time() - start, time.perf_counter() - wall
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"cpu": cpu, "wall": wall, "memory": memory}))
 
 
 def run_ours(work: str, place: Path) -> dict[str, float]:
@@ -79,7 +79,8 @@ def told(name: str, megabytes: int, found: dict[str, float]) -> str:
     """Give one line of the table."""
     memory = f", {found['memory']:5.0f} MB of memory" if "memory" in found else ""
     size = megabytes * STEP / 1e6
-    return f"  {name:24} {size / found['cpu']:6.0f} MB/s of one core, {size / found['wall']:6.0f} MB/s by the clock{memory}"
+    core, clock = size / found["cpu"], size / found["wall"]
+    return f"  {name:24} {core:6.0f} MB/s of one core, {clock:6.0f} MB/s by the clock{memory}"
 
 
 def compare(kind: str, megabytes: int) -> bool:

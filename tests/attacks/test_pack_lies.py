@@ -128,9 +128,8 @@ def test_pickles_beside_an_adapter_are_dropped_and_told(tmp_path: Path) -> None:
     contents = PACKS.extract(pack_at(tmp_path / "pack", members), tmp_path / "into", emit=ignore)
     found = {path.name for path in (tmp_path / "into").rglob("*") if path.is_file()}
     assert not found & {*names}
-    assert contents.notes == (
-        "adapter: 6 files not unpacked: the record of its training could run code, so that training cannot be resumed",
-    )
+    (note,) = contents.notes
+    assert note.startswith("adapter: 6 files not unpacked: it could run code while it is read")
 
 
 def whole(pack: Path) -> PackContents:

@@ -106,6 +106,7 @@ def test_a_manifest_without_the_sender(path: str) -> None:
     "path",
     """tokenized-cache/x cache/x vl-cache/x preference/pending.json synth/pending.json replay/index.bin .lock
     metrics.sqlite-wal adapter/versions/v0001/training_state.pt adapter/versions/v0001/training_state.pt.sha256
+    cache/base/x/pytorch_model.bin
     adapter/_checkpoint/c000001/x provenance.json foreign.json surprise/x exports/.replaced-Q8_0/x tensorboard/x
     """.split(),
 )

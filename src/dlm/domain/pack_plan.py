@@ -151,6 +151,8 @@ def is_dropped(path: str) -> str | None:
     """Tell why a file of a stranger's pack, relative to the store, is not unpacked; None when it is."""
     parts = path.split("/")
     first = parts[0]
+    if is_pickle(path) or path.lower().endswith(".pt.sha256"):
+        return "it could run code while it is read; a training recorded in it cannot be resumed"
     if parts[:2] == ["cache", "base"]:
         return None
     if first in _CACHES or path == "replay/index.bin":
@@ -159,8 +161,6 @@ def is_dropped(path: str) -> str | None:
         return "suggestions of others are not taken over"
     if any(_LEFT_BEHIND.fullmatch(part) or part.startswith(WRITER_LOCK) for part in parts):
         return "it was left by a command that was interrupted"
-    if is_pickle(path) or path.lower().endswith(".pt.sha256"):
-        return "the record of its training could run code, so that training cannot be resumed"
     known = first in _FOLDERS if len(parts) > 1 else path in _ROOT
     return None if known and parts[:2] != ["adapter", "_checkpoint"] else "it concerns the machine it was made on"
 
