@@ -15,6 +15,8 @@ from dlm.domain.store_layout import LOCK, MANIFEST, METRICS, POINTER, WRITER_LOC
 
 _LEFT_BEHIND = re.compile(r".+\.tmp\.\d{1,10}(\.[0-9a-f]{8})?|\.(staging|replaced|discarded|incoming)-.*")
 _VERSION = re.compile(r"v\d{4,}")
+_LIVE_POINTER = re.compile(rf"adapter/((?P<adapter>[^/]+)/)?{re.escape(POINTER)}")
+_IN_VERSION = re.compile(r"adapter/((?P<adapter>[^/]+)/)?versions/(?P<version>[^/]+)/.+", re.DOTALL)
 _CACHES = frozenset({"cache", "tokenized-cache", "vl-cache", "audio-cache", "audio-waveform-cache"})
 _REPLAY = frozenset({"corpus.zst", "index.json"})
 _WHOLE = frozenset({"blobs", "controls"})
@@ -92,7 +94,7 @@ def _left_out(
     if is_pickle(entry):
         return LeftOut(entry, "could run code on the machine it is read on")
     if first == "adapter" and len(parts) > 1:
-        return _left_of_adapter(parts, current, all_versions=all_versions)
+        return _left_of_adapter(entry, current, all_versions=all_versions)
     if len(parts) == 1:
         return _left_of_root(entry, logs=logs)
     if first in _WHOLE or (first == "exports" and exports) or (first == "logs" and logs):
@@ -112,24 +114,19 @@ def _left_of_root(name: str, *, logs: bool) -> LeftOut | None:
     return LeftOut(name, "concerns this machine only")
 
 
-def _left_of_adapter(parts: list[str], current: Mapping[str | None, int], *, all_versions: bool) -> LeftOut | None:
-    if parts[1] == "_gate":
+def _left_of_adapter(entry: str, current: Mapping[str | None, int], *, all_versions: bool) -> LeftOut | None:
+    if entry.startswith("adapter/_gate/"):
         return None
-    named = (len(parts) > 3 and parts[2] == "versions") or parts[2:] == [POINTER]
-    adapter = parts[1] if named and parts[1] != "versions" else None
-    folder = parts[:2] if adapter else parts[:1]
-    rest = parts[len(folder) :]
-    if adapter in current and rest == [POINTER]:
+    match = _LIVE_POINTER.fullmatch(entry) or _IN_VERSION.fullmatch(entry)
+    if match is None or match["adapter"] not in current:
+        top, rest = entry.split("/")[1], entry.count("/") > 1
+        return LeftOut(f"adapter/{top}{'/' if rest else ''}", _reason_of_adapter(top))
+    version = match.groupdict().get("version")
+    is_live = version in (None, version_name(current[match["adapter"]]))
+    if is_live or (all_versions and _VERSION.fullmatch(version or "")):
         return None
-    if adapter in current and rest[0] == "versions" and len(rest) > 2:
-        return _left_of_version(parts, "/".join([*folder, *rest[:2]]), rest[1], current[adapter], all_versions)
-    return LeftOut("/".join(parts[:2]) + ("/" if len(parts) > 2 else ""), _reason_of_adapter(parts[1]))
-
-
-def _left_of_version(parts: list[str], path: str, name: str, live: int, all_versions: bool) -> LeftOut | None:
-    if name == version_name(live) or (all_versions and _VERSION.fullmatch(name)):
-        return None
-    older = _VERSION.fullmatch(name)
+    older = _VERSION.fullmatch(version or "")
+    path = entry[: match.end("version")]
     return LeftOut(f"{path}/", "an older version; only with --all-versions" if older else "a version that was rejected")
 
 
