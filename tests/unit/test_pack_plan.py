@@ -73,7 +73,8 @@ def test_reasons_are_said_once_for_a_folder() -> None:
     assert left["adapter/versions/v0003-rejected/"] == "a version that was rejected"
     assert left["exports/"] == "only with --include-exports"
     assert left["metrics.sqlite"] == "only with --include-logs"
-    assert left["tokenized-cache/"]
+    assert left["replay/index.bin"] == left["tokenized-cache/"] == "made anew when it is needed"
+    assert not any(path.startswith("exports/.") for path in left)
 
 
 def test_words_for_private_material() -> None:

@@ -18,9 +18,8 @@ _VERSION = re.compile(r"v\d{4,}")
 _LIVE_POINTER = re.compile(rf"adapter/((?P<adapter>[^/]+)/)?{re.escape(POINTER)}")
 _IN_VERSION = re.compile(r"adapter/((?P<adapter>[^/]+)/)?versions/(?P<version>[^/]+)/.+", re.DOTALL)
 _CACHES = frozenset({"cache", "tokenized-cache", "vl-cache", "audio-cache", "audio-waveform-cache"})
-_REPLAY = frozenset({"corpus.zst", "index.json"})
-_WHOLE = frozenset({"blobs", "controls"})
-_FOLDERS = frozenset({"adapter", "replay", "exports", "logs", *_WHOLE})
+_REPLAY = (["corpus.zst"], ["index.json"])
+_FOLDERS = frozenset({"adapter", "replay", "exports", "logs", "blobs", "controls"})
 _ROOT = frozenset({MANIFEST, LOCK, METRICS})
 _STAGED_PLANS = frozenset({"preference", "synth"})
 LAUNCH_SCRIPT = "_launch.sh"
@@ -84,24 +83,23 @@ def _left_out(
     entry: str, current: Mapping[str | None, int], *, exports: bool, logs: bool, all_versions: bool
 ) -> LeftOut | None:
     parts = entry.split("/")
-    first, name = parts[0], parts[-1]
-    left_behind = next((index for index, part in enumerate(parts) if _LEFT_BEHIND.fullmatch(part)), None)
+    first = parts[0]
+    reason = _reason_of_folder(first, exports=exports, logs=logs) if len(parts) > 1 else None
+    if reason is not None:
+        return LeftOut(f"{first}/", reason)
+    left_behind = next((index for index, part in enumerate(parts, 1) if _LEFT_BEHIND.fullmatch(part)), None)
     if left_behind is not None:
-        whole = "/".join(parts[: left_behind + 1])
-        return LeftOut(whole if whole == entry else whole + "/", "left by a command that was interrupted")
-    if name.startswith(WRITER_LOCK):
+        ending = "" if left_behind == len(parts) else "/"
+        return LeftOut("/".join(parts[:left_behind]) + ending, "left by a command that was interrupted")
+    if parts[-1].startswith(WRITER_LOCK):
         return LeftOut(entry, "says who is writing just now")
     if is_pickle(entry):
         return LeftOut(entry, "could run code on the machine it is read on")
-    if first == "adapter" and len(parts) > 1:
-        return _left_of_adapter(entry, current, all_versions=all_versions)
     if len(parts) == 1:
         return _left_of_root(entry, logs=logs)
-    if first in _WHOLE or (first == "exports" and exports) or (first == "logs" and logs):
-        return None
-    if first == "replay":
-        return None if entry in {f"replay/{kept}" for kept in _REPLAY} else LeftOut(entry, _CACHE)
-    return LeftOut(f"{first}/", _reason_of_folder(first))
+    if first == "replay" and parts[1:] not in _REPLAY:
+        return LeftOut(entry, _CACHE)
+    return _left_of_adapter(entry, current, all_versions=all_versions) if first == "adapter" else None
 
 
 def _left_of_root(name: str, *, logs: bool) -> LeftOut | None:
@@ -134,14 +132,16 @@ def _reason_of_adapter(name: str) -> str:
     return "the record of a training that was interrupted" if name == "_checkpoint" else "not used by the document now"
 
 
-def _reason_of_folder(name: str) -> str:
+def _reason_of_folder(name: str, *, exports: bool, logs: bool) -> str | None:
     if name == "exports":
-        return "only with --include-exports"
+        return None if exports else "only with --include-exports"
     if name == "logs":
-        return _ON_REQUEST
+        return None if logs else _ON_REQUEST
     if name in _CACHES:
         return _CACHE
-    return "suggestions not yet accepted" if name in _STAGED_PLANS else "concerns this machine only"
+    if name in _STAGED_PLANS:
+        return "suggestions not yet accepted"
+    return None if name in _FOLDERS else "concerns this machine only"
 
 
 def is_dropped(path: str) -> str | None:
