@@ -73,7 +73,8 @@ def test_reasons_are_said_once_for_a_folder() -> None:
     assert left["adapter/versions/v0003-rejected/"] == "a version that was rejected"
     assert left["exports/"] == "only with --include-exports"
     assert left["metrics.sqlite"] == "only with --include-logs"
-    assert left["tokenized-cache/"]
+    assert left["replay/index.bin"] == left["tokenized-cache/"] == "made anew when it is needed"
+    assert not any(path.startswith("exports/.") for path in left)
 
 
 def test_words_for_private_material() -> None:
@@ -82,7 +83,9 @@ def test_words_for_private_material() -> None:
 
 
 def test_content_types() -> None:
-    kinds = [content_type(include_base=base, include_exports=exports) for base in (1, 0) for exports in (1, 0)]
+    kinds = [
+        content_type(include_base=base, include_exports=exports) for base in (True, False) for exports in (True, False)
+    ]
     assert kinds == ["full", "no-exports", "no-base", "minimal"]
 
 
@@ -104,6 +107,7 @@ def test_a_manifest_without_the_sender(path: str) -> None:
     "path",
     """tokenized-cache/x cache/x vl-cache/x preference/pending.json synth/pending.json replay/index.bin .lock
     metrics.sqlite-wal adapter/versions/v0001/training_state.pt adapter/versions/v0001/training_state.pt.sha256
+    cache/base/x/pytorch_model.bin
     adapter/_checkpoint/c000001/x provenance.json foreign.json surprise/x exports/.replaced-Q8_0/x tensorboard/x
     """.split(),
 )

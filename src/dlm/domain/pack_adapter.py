@@ -28,8 +28,8 @@ _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def is_pickle(path: str) -> bool:
-    """Tell whether a file of a store may hold code, by its ending. Media of unknown kind also end with ``.bin``."""
-    return path.lower().endswith(PICKLES) and not path.startswith("blobs/")
+    """Tell whether a file of a store may hold code, by its ending. Media and an index of our own end with ``.bin``."""
+    return path.lower().endswith(PICKLES) and not path.startswith(("blobs/", "replay/"))
 
 
 def are_weights(path: str) -> bool:

@@ -90,7 +90,8 @@ class NameSet:
         return next(filter(None, problems), None) or self._place(name, is_folder=is_folder)
 
     def _place(self, name: str, *, is_folder: bool) -> str | None:
-        key = unicodedata.normalize("NFC", name.casefold())
+        folded = unicodedata.normalize("NFC", name.casefold())
+        key = name if folded == name else folded  # one string instead of two equal ones
         known = self._spellings.get(key)
         if known is not None and known != name:
             return f"it differs from {known!r} by capital letters only"

@@ -15,10 +15,11 @@ from dlm.domain.store_layout import LOCK, MANIFEST, METRICS, POINTER, WRITER_LOC
 
 _LEFT_BEHIND = re.compile(r".+\.tmp\.\d{1,10}(\.[0-9a-f]{8})?|\.(staging|replaced|discarded|incoming)-.*")
 _VERSION = re.compile(r"v\d{4,}")
+_LIVE_POINTER = re.compile(rf"adapter/((?P<adapter>[^/]+)/)?{re.escape(POINTER)}")
+_IN_VERSION = re.compile(r"adapter/((?P<adapter>[^/]+)/)?versions/(?P<version>[^/]+)/.+", re.DOTALL)
 _CACHES = frozenset({"cache", "tokenized-cache", "vl-cache", "audio-cache", "audio-waveform-cache"})
-_REPLAY = frozenset({"corpus.zst", "index.json"})
-_WHOLE = frozenset({"blobs", "controls"})
-_FOLDERS = frozenset({"adapter", "replay", "exports", "logs", *_WHOLE})
+_REPLAY = (["corpus.zst"], ["index.json"])
+_FOLDERS = frozenset({"adapter", "replay", "exports", "logs", "blobs", "controls"})
 _ROOT = frozenset({MANIFEST, LOCK, METRICS})
 _STAGED_PLANS = frozenset({"preference", "synth"})
 LAUNCH_SCRIPT = "_launch.sh"
@@ -82,24 +83,23 @@ def _left_out(
     entry: str, current: Mapping[str | None, int], *, exports: bool, logs: bool, all_versions: bool
 ) -> LeftOut | None:
     parts = entry.split("/")
-    first, name = parts[0], parts[-1]
-    left_behind = next((index for index, part in enumerate(parts) if _LEFT_BEHIND.fullmatch(part)), None)
+    first = parts[0]
+    reason = _reason_of_folder(first, exports=exports, logs=logs) if len(parts) > 1 else None
+    if reason is not None:
+        return LeftOut(f"{first}/", reason)
+    left_behind = next((index for index, part in enumerate(parts, 1) if _LEFT_BEHIND.fullmatch(part)), None)
     if left_behind is not None:
-        whole = "/".join(parts[: left_behind + 1])
-        return LeftOut(whole if whole == entry else whole + "/", "left by a command that was interrupted")
-    if name.startswith(WRITER_LOCK):
+        ending = "" if left_behind == len(parts) else "/"
+        return LeftOut("/".join(parts[:left_behind]) + ending, "left by a command that was interrupted")
+    if parts[-1].startswith(WRITER_LOCK):
         return LeftOut(entry, "says who is writing just now")
     if is_pickle(entry):
         return LeftOut(entry, "could run code on the machine it is read on")
-    if first == "adapter" and len(parts) > 1:
-        return _left_of_adapter(parts, current, all_versions=all_versions)
     if len(parts) == 1:
         return _left_of_root(entry, logs=logs)
-    if first in _WHOLE or (first == "exports" and exports) or (first == "logs" and logs):
-        return None
-    if first == "replay":
-        return None if entry in {f"replay/{kept}" for kept in _REPLAY} else LeftOut(entry, _CACHE)
-    return LeftOut(f"{first}/", _reason_of_folder(first))
+    if first == "replay" and parts[1:] not in _REPLAY:
+        return LeftOut(entry, _CACHE)
+    return _left_of_adapter(entry, current, all_versions=all_versions) if first == "adapter" else None
 
 
 def _left_of_root(name: str, *, logs: bool) -> LeftOut | None:
@@ -112,24 +112,19 @@ def _left_of_root(name: str, *, logs: bool) -> LeftOut | None:
     return LeftOut(name, "concerns this machine only")
 
 
-def _left_of_adapter(parts: list[str], current: Mapping[str | None, int], *, all_versions: bool) -> LeftOut | None:
-    if parts[1] == "_gate":
+def _left_of_adapter(entry: str, current: Mapping[str | None, int], *, all_versions: bool) -> LeftOut | None:
+    if entry.startswith("adapter/_gate/"):
         return None
-    named = (len(parts) > 3 and parts[2] == "versions") or parts[2:] == [POINTER]
-    adapter = parts[1] if named and parts[1] != "versions" else None
-    folder = parts[:2] if adapter else parts[:1]
-    rest = parts[len(folder) :]
-    if adapter in current and rest == [POINTER]:
+    match = _LIVE_POINTER.fullmatch(entry) or _IN_VERSION.fullmatch(entry)
+    if match is None or match["adapter"] not in current:
+        top, rest = entry.split("/")[1], entry.count("/") > 1
+        return LeftOut(f"adapter/{top}{'/' if rest else ''}", _reason_of_adapter(top))
+    version = match.groupdict().get("version")
+    is_live = version in (None, version_name(current[match["adapter"]]))
+    if is_live or (all_versions and _VERSION.fullmatch(version or "")):
         return None
-    if adapter in current and rest[0] == "versions" and len(rest) > 2:
-        return _left_of_version(parts, "/".join([*folder, *rest[:2]]), rest[1], current[adapter], all_versions)
-    return LeftOut("/".join(parts[:2]) + ("/" if len(parts) > 2 else ""), _reason_of_adapter(parts[1]))
-
-
-def _left_of_version(parts: list[str], path: str, name: str, live: int, all_versions: bool) -> LeftOut | None:
-    if name == version_name(live) or (all_versions and _VERSION.fullmatch(name)):
-        return None
-    older = _VERSION.fullmatch(name)
+    older = _VERSION.fullmatch(version or "")
+    path = entry[: match.end("version")]
     return LeftOut(f"{path}/", "an older version; only with --all-versions" if older else "a version that was rejected")
 
 
@@ -137,20 +132,24 @@ def _reason_of_adapter(name: str) -> str:
     return "the record of a training that was interrupted" if name == "_checkpoint" else "not used by the document now"
 
 
-def _reason_of_folder(name: str) -> str:
+def _reason_of_folder(name: str, *, exports: bool, logs: bool) -> str | None:
     if name == "exports":
-        return "only with --include-exports"
+        return None if exports else "only with --include-exports"
     if name == "logs":
-        return _ON_REQUEST
+        return None if logs else _ON_REQUEST
     if name in _CACHES:
         return _CACHE
-    return "suggestions not yet accepted" if name in _STAGED_PLANS else "concerns this machine only"
+    if name in _STAGED_PLANS:
+        return "suggestions not yet accepted"
+    return None if name in _FOLDERS else "concerns this machine only"
 
 
 def is_dropped(path: str) -> str | None:
     """Tell why a file of a stranger's pack, relative to the store, is not unpacked; None when it is."""
     parts = path.split("/")
     first = parts[0]
+    if is_pickle(path) or path.lower().endswith(".pt.sha256"):
+        return "it could run code while it is read; a training recorded in it cannot be resumed"
     if parts[:2] == ["cache", "base"]:
         return None
     if first in _CACHES or path == "replay/index.bin":
@@ -159,8 +158,6 @@ def is_dropped(path: str) -> str | None:
         return "suggestions of others are not taken over"
     if any(_LEFT_BEHIND.fullmatch(part) or part.startswith(WRITER_LOCK) for part in parts):
         return "it was left by a command that was interrupted"
-    if is_pickle(path) or path.lower().endswith(".pt.sha256"):
-        return "the record of its training could run code, so that training cannot be resumed"
     known = first in _FOLDERS if len(parts) > 1 else path in _ROOT
     return None if known and parts[:2] != ["adapter", "_checkpoint"] else "it concerns the machine it was made on"
 

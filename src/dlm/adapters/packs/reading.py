@@ -139,24 +139,26 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _checked(found: _Found, *, sha256: str, size_bytes: int) -> PackContents:
     document_name = check_complete(found.digests)
-    texts = {name: _text(name, data) for name, data in found.texts.items() if name != document_name}
-    header, manifest = found.header, manifest_from_json(texts[MANIFEST])
+    header, names = found.header, found.digests
     assert header is not None  # check_complete saw it
-    listed = checksums_from_text(texts[CHECKSUMS])
-    digests = {name: digest for name, digest in found.digests.items() if name not in (MANIFEST, CHECKSUMS)}
-    sizes = {name: found.sizes[name] for name in digests}
-    check_header(header, digests)
-    check_digests(manifest, listed, digests, sizes)
-    check_adapters(found.texts, digests)
-    check_identity(manifest, document_name, found.texts[document_name], texts[STORE_MANIFEST])
+    # With 100 000 members these texts are large, so none is kept longer than it is needed.
+    listed = checksums_from_text(_taken(found, CHECKSUMS))
+    manifest = manifest_from_json(_taken(found, MANIFEST))
+    for name in (MANIFEST, CHECKSUMS):
+        del found.digests[name], found.sizes[name]
+    check_header(header, names)
+    check_digests(manifest, listed, found.digests, found.sizes)
+    check_adapters(found.texts, names)
+    document, store_manifest = found.texts[document_name], _taken(found, STORE_MANIFEST)
+    check_identity(manifest, document_name, document, store_manifest)
     return PackContents(
         header=header,
         manifest=manifest,
-        checksums=digests,
+        checksums=found.digests,
         document_name=document_name.removeprefix(DOCUMENTS),
-        document=found.texts[document_name].decode(),
-        store_manifest=texts[STORE_MANIFEST],
-        provenance=texts.get(PROVENANCE),
+        document=document.decode(),
+        store_manifest=store_manifest,
+        provenance=_taken(found, PROVENANCE) if PROVENANCE in found.texts else None,
         sha256=sha256,
         size_bytes=size_bytes,
         notes=_notes(found),
@@ -175,6 +177,10 @@ def _make_executable(header: PackHeader, into: Path) -> None:
         path = into / name.removeprefix(STORE)
         with _writing(path):
             path.chmod(_EXECUTABLE)
+
+
+def _taken(found: _Found, name: str) -> str:
+    return _text(name, found.texts.pop(name))
 
 
 def _text(name: str, data: bytes) -> str:

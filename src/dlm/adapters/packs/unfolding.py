@@ -33,6 +33,8 @@ class Unfolding:
     """Reads a pack once, from its first byte to its last.
 
     Args:
+        pack: named in errors.
+        file: the same, open for reading.
         size_bytes: of the file.
         progress: called with the bytes of the file read so far.
     """

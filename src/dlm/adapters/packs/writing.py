@@ -14,7 +14,7 @@ import attrs
 from dlm.adapters.packs.tar import BLOCK, RECORD, header_bytes, padding
 from dlm.adapters.packs.unfolding import STEP, zstd
 from dlm.domain.errors import PackError, StoreError
-from dlm.domain.events import Emit, Progress
+from dlm.domain.events import Emit, Event, Progress
 from dlm.domain.pack import (
     CHECKSUMS,
     HEADER,
@@ -51,6 +51,14 @@ class _Source:
     seen: tuple[int, ...] = ()
 
 
+class _Passed(Exception):  # noqa: N818  # never leaves this module
+    """What an observer raised, on its way past those who take every ``OSError`` for one of the disk."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def write_pack(job: PackJob, into: Path, *, emit: Emit) -> WrittenPack:
     """Write a pack. See ``PackPort.write``."""
     sources = _sources(job)
@@ -77,8 +85,12 @@ def write_pack(job: PackJob, into: Path, *, emit: Emit) -> WrittenPack:
     except PackError as exc:
         exc.subject = "pack"  # type: ignore[misc]  # the reader's words, met by the writer
         raise
-    tar = _tar(everything, _progress("pack", total, emit))
-    sha256, size_bytes = write_chunks_digested(into, _folded(tar, _level(everything)))
+    total = sum(source.size for source in everything)
+    tar = _tar(everything, _progress("pack", total, _passing(emit)))
+    try:
+        sha256, size_bytes = write_chunks_digested(into, _folded(tar, _level(everything)))
+    except _Passed as exc:
+        raise exc.error from None
     return WrittenPack(path=into, sha256=sha256, size_bytes=size_bytes, manifest=manifest, checksums=checksums)
 
 
@@ -227,6 +239,16 @@ def _reading(path: Path) -> Iterator[None]:
             f"{path} cannot be read: {exc.strerror or exc}",
             hint="Check the permissions of the folder and that its disk is present.",
         ) from exc
+
+
+def _passing(emit: Emit) -> Emit:
+    def tell(event: Event) -> None:
+        try:
+            emit(event)
+        except OSError as exc:
+            raise _Passed(exc) from exc
+
+    return tell
 
 
 def _progress(stage: str, total: int, emit: Emit) -> Callable[[int], None]:
