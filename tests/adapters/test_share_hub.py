@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import logging
 import traceback
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 
 from base_hub_server import COMMIT, HubModel
 from dlm.adapters.share.hub import HubShare
-from dlm.domain.errors import ShareError
+from dlm.domain.errors import ShareError, StoreError
 from dlm.domain.events import ignore
 from dlm.domain.share import Address, parse_address
 from dlm.domain.transfer import TransferLimits
@@ -169,6 +171,54 @@ def test_too_large_a_pack_is_not_fetched(hub: WritableHub, environ: dict[str, st
     hub.models["anna/notes"] = HubModel(files={NAMES[0]: PACK})
     share = HubShare(environ, limits=TransferLimits(pack_bytes=1000))
     assert refused(share, into).code == "share.too-large"
+
+
+def _foreign() -> list[Exception]:
+    """Give an exception of every class that the Hub's library, its HTTP library and plain mistakes can raise."""
+    from huggingface_hub import errors
+
+    http = importlib.import_module(errors.HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
+    made: list[Exception] = [
+        OSError("x"),
+        OSError(28, "full"),
+        ValueError("x"),
+        KeyError("x"),
+        TypeError("x"),
+        EOFError(),
+    ]
+    response = http.Response(418, request=http.Request("GET", f"https://host.example/?{UPLOAD_SECRET}"))
+    text = f"418 for url: https://host.example/?{UPLOAD_SECRET}"
+    for module in (errors, http):
+        for _, cls in inspect.getmembers(module, inspect.isclass):
+            if issubclass(cls, Exception) and not issubclass(cls, Warning):
+                exc = cls.__new__(cls)
+                exc.args = (text,)
+                exc.response = response if issubclass(cls, errors.HfHubHTTPError) else None
+                made.append(exc)
+    wrapped = RuntimeError("Error while uploading")
+    wrapped.__cause__ = made[-1]
+    return [*made, wrapped]
+
+
+@pytest.mark.parametrize("exc", _foreign(), ids=lambda exc: type(exc).__name__)
+def test_no_exception_of_the_hubs_library_escapes(
+    environ: dict[str, str], tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch, exc: Exception
+) -> None:
+    from huggingface_hub import HfApi
+
+    def failing(*_: object, **__: object) -> None:
+        raise exc
+
+    for name in ("model_info", "create_repo"):
+        monkeypatch.setattr(HfApi, name, failing)
+    share = HubShare(environ)
+    for work in (
+        lambda: share.pull(address(), into, emit=ignore),
+        lambda: share.push(parcel(tmp_path, b"x"), address(), emit=ignore),
+    ):
+        with pytest.raises((ShareError, StoreError)) as caught:
+            work()
+        assert UPLOAD_SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 def test_offline_and_out_of_reach(hub: WritableHub, environ: dict[str, str], tmp_path: Path, into: Path) -> None:
