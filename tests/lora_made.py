@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import attrs
 
 from dlm.domain.base_models import ResolvedBase
 
@@ -81,24 +78,6 @@ def scaled(folder: Path, into: Path, factor: float) -> Path:
     config["lora_alpha"] *= factor
     (into / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
     return into
-
-
-def merged_base(base: ResolvedBase, adapter: Path, into: Path) -> ResolvedBase:
-    """Write a base with an adapter's change in its weights, as PEFT merges it, and the base's tokenizer."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    from dlm.adapters.torch.bases import quiet_loading
-
-    with quiet_loading(), _quiet_peft():
-        model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
-        whole = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-        whole.save_pretrained(str(into))
-    for path in base.folder.iterdir():
-        if path.is_file() and path.suffix != ".safetensors" and not (into / path.name).exists():
-            shutil.copyfile(path, into / path.name)
-    return attrs.evolve(base, folder=into)
 
 
 @contextmanager

@@ -15,7 +15,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlm.api import doctor, exam, export, forget, history, init, metrics, migrate, prompt, scaffold, show, train
+    from dlm.api import (
+        doctor,
+        exam,
+        export,
+        forget,
+        history,
+        init,
+        metrics,
+        migrate,
+        pack,
+        prompt,
+        pull,
+        push,
+        scaffold,
+        serve,
+        show,
+        train,
+        unpack,
+        verify,
+    )
     from dlm.domain.choice import Choice
     from dlm.domain.document import Document
     from dlm.domain.errors import DlmError
@@ -33,6 +52,12 @@ _HOMES = {
     "prompt": "dlm.api",
     "exam": "dlm.api",
     "export": "dlm.api",
+    "pack": "dlm.api",
+    "unpack": "dlm.api",
+    "verify": "dlm.api",
+    "push": "dlm.api",
+    "pull": "dlm.api",
+    "serve": "dlm.api",
     "forget": "dlm.api",
     "init": "dlm.api",
     "scaffold": "dlm.api",
@@ -56,6 +81,12 @@ __all__ = [
     "prompt",
     "exam",
     "export",
+    "pack",
+    "unpack",
+    "verify",
+    "push",
+    "pull",
+    "serve",
     "forget",
     "init",
     "scaffold",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
     from dlm.app.init import InitResult
     from dlm.app.metrics_report import MetricsReport
     from dlm.app.migrate import MigrationResult
+    from dlm.app.pack import PackReport
+    from dlm.app.share import PullReport, PushReport
     from dlm.app.show import ShowReport
+    from dlm.app.unpack import UnpackReport
+    from dlm.app.verify import VerifyReport
     from dlm.domain.document import Document
     from dlm.domain.exam import Exam
     from dlm.domain.export_report import ExportReport
     from dlm.domain.history import History
     from dlm.domain.report import RunReport
+    from dlm.ports.peer_server import RunningPeer
 
 
 def _workspace() -> Workspace:
@@ -71,6 +77,36 @@ def export(document: Document, **options: Any) -> ExportReport:
 def exam(document: Document, **options: Any) -> Exam:
     """Examine a trained document: what it knows now, and what became of everything else."""
     return _workspace().exam(document, **options)
+
+
+def pack(document: Document, **options: Any) -> PackReport:
+    """Write a trained document into one file; options as :meth:`dlm.Workspace.pack`."""
+    return _workspace().pack(document, **options)
+
+
+def unpack(path: str | Path, **options: Any) -> UnpackReport:
+    """Install a pack; options as :meth:`dlm.Workspace.unpack`."""
+    return _workspace().unpack(path, **options)
+
+
+def verify(path: str | Path, **options: Any) -> VerifyReport:
+    """Check who signed a pack; options as :meth:`dlm.Workspace.verify`."""
+    return _workspace().verify(path, **options)
+
+
+def push(source: Document | str | Path, to: str, **options: Any) -> PushReport:
+    """Send a document or pack somewhere; options as :meth:`dlm.Workspace.push`."""
+    return _workspace().push(source, to, **options)
+
+
+def pull(source: str, **options: Any) -> PullReport:
+    """Fetch a pack and install it; options as :meth:`dlm.Workspace.pull`."""
+    return _workspace().pull(source, **options)
+
+
+def serve(document: Document, **options: Any) -> AbstractContextManager[RunningPeer]:
+    """Serve a document's pack for the length of a ``with`` block; options as :meth:`dlm.Workspace.serve`."""
+    return _workspace().serve(document, **options)
 
 
 def forget(document: Document) -> int:

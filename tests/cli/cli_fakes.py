@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from dlm.domain.errors import Fault
 from dlm.domain.events import DeltaFound, EvalDone, Note, Progress, RunStarted, StepDone
 from dlm.domain.inference import InferencePlan
 from dlm.domain.metrics import EvalMetrics, RunMetrics, StepMetrics
+from dlm.domain.pack_plan import LeftOut
 from dlm.ports.token_cache import CacheSize
 
 STARTED = RunStarted(
@@ -93,6 +95,79 @@ class Exported(Report):
 
     path: Path = Path("/home/ada/.dlm/store/X/exports/Q8_0")
     seconds: float = 75.0
+
+
+@attrs.frozen(kw_only=True)
+class Packed(Report):
+    """A pack was made."""
+
+    path: Path = Path("/tmp/notes.dlm.pack")
+    size_bytes: int = 3 << 20
+    content_type: str = "minimal"
+    left_out: tuple[Any, ...] = (LeftOut("logs/", "only with --include-logs"),)
+    signer: str | None = None
+
+    @property
+    def signature(self) -> Path | None:
+        return self.path.with_name("notes.dlm.pack.minisig") if self.signer else None
+
+
+@attrs.frozen(kw_only=True)
+class Installed(Report):
+    """A pack was installed."""
+
+    document: Path = Path("/home/ada/notes.dlm")
+    adapter_version: int = 3
+    base_model: str = "smollm2-135m"
+    notes: tuple[str, ...] = ("caches are made anew here",)
+
+
+@attrs.frozen(kw_only=True)
+class Pushed(Report):
+    """A pack was sent."""
+
+    to: str
+    size_bytes: int = 3 << 20
+
+    @property
+    def pull(self) -> str | None:
+        return f"dlm pull {self.to}" if self.to.startswith("hf:") else None
+
+
+@attrs.frozen(kw_only=True)
+class Pulled(Report):
+    """A pack was fetched."""
+
+    installed: Installed = Installed()
+    status: str = "verified"
+    reason: str = "signed by 0807060504030201"
+
+
+class Serving:
+    """A server that ends at once."""
+
+    url = "peer://127.0.0.1:7337/01JABC?token=abc"
+    address = ("127.0.0.1", 7337)
+    expires = datetime(2026, 4, 23, 12, 15, tzinfo=UTC)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        return True
+
+
+@attrs.frozen(kw_only=True)
+class Key:
+    """A public key."""
+
+    name: str = "0807060504030201"
+    fingerprint: str = "0123456789ab"
+
+
+@attrs.frozen(kw_only=True)
+class Trusted(Key):
+    """A key that counts here."""
+
+    path: Path
+    key: Key = Key()
 
 
 class Planned:
@@ -204,6 +279,7 @@ class FakeWorkspace:
         self.refreshed: Any = Refreshed()
         self.measured: Any = Measured()
         self.news: list[News | BaseException | None] = [News(is_switch=True), KeyboardInterrupt()]
+        self.pulled: Any = Pulled()
         self.changed = True
         self.replaced_id: str | None = None
         self.init_notes: tuple[str, ...] = ()
@@ -257,6 +333,53 @@ class FakeWorkspace:
             on_plan(Planned())
         on_event(EVENTS[1])
         return self.exported
+
+    def pack(self, document: Doc, *, ask: Any, on_event: Any, **options: Any) -> Any:
+        self._record("pack", path=document.path, **options)
+        on_event(EVENTS[1])
+        return Packed(signer="0807060504030201" if options["sign"] else None)
+
+    def unpack(self, pack: Path, *, on_event: Any, **options: Any) -> Any:
+        self._record("unpack", pack=pack, **options)
+        on_event(EVENTS[1])
+        return Installed()
+
+    def verify(self, pack: Path, *, on_event: Any, **options: Any) -> Any:
+        self._record("verify", pack=pack, **options)
+        on_event(EVENTS[1])
+        return self.report
+
+    def push(self, source: Path, to: str, *, ask: Any, on_event: Any, **options: Any) -> Any:
+        self._record("push", path=source, to=to, **options)
+        on_event(EVENTS[1])
+        return Pushed(to=to)
+
+    def pull(self, source: str, *, on_event: Any, **options: Any) -> Any:
+        self._record("pull", source=source, **options)
+        on_event(EVENTS[1])
+        return self.pulled
+
+    @contextmanager
+    def serve(self, document: Doc, *, ask: Any, on_event: Any, **options: Any) -> Iterator[Any]:
+        self._record("serve", path=document.path, **options)
+        on_event(EVENTS[1])
+        yield Serving()
+
+    def keys(self) -> Any:
+        self._record("keys")
+        return self.report
+
+    def generate_key(self, **options: Any) -> Any:
+        self._record("generate_key", **options)
+        return Key()
+
+    def trust_key(self, path: Path, *, label: str) -> Any:
+        self._record("trust_key", path=path, label=label)
+        return Trusted(path=path)
+
+    def revoke_key(self, name: str) -> Any:
+        self._record("revoke_key", name=name)
+        return Trusted(path=Path("ada.pub"))
 
     def exam(self, document: Doc, *, on_event: Any) -> Any:
         on_event(EVENTS[0])

@@ -95,6 +95,7 @@ def test_train_prints_the_loss_alone_and_the_summary_beside_it(dlm: Runner) -> N
         "break_lock": False,
         "use_cache": True,
         "strict_metrics": False,
+        "trust_sources": False,
     }
 
 

@@ -22,6 +22,17 @@ BASIC = {
     "dlm show": ["show", "n.dlm"],
     "dlm metrics": ["metrics", "n.dlm"],
     "dlm doctor": ["doctor"],
+    "dlm pack": ["pack", "n.dlm"],
+    "dlm unpack": ["unpack", "n.dlm.pack"],
+    "dlm verify": ["verify", "n.dlm.pack"],
+    "dlm push": ["push", "n.dlm", "--to", "hf:ada/n"],
+    "dlm pull": ["pull", "hf:ada/n"],
+    "dlm serve": ["serve", "n.dlm"],
+    "dlm keys": ["keys"],
+    "dlm keys list": ["keys", "list"],
+    "dlm keys generate": ["keys", "generate", "--no-passphrase"],
+    "dlm keys trust": ["keys", "trust", "ada.pub"],
+    "dlm keys revoke": ["keys", "revoke", "0123456789ab"],
     "dlm migrate": ["migrate", "n.dlm"],
     "dlm cache": ["cache"],
     "dlm cache show": ["cache", "show", "n.dlm"],
@@ -51,6 +62,7 @@ OPTIONS = {
     ("dlm train", "--ignore-lock"): ["--ignore-lock"],
     ("dlm train", "--skip-export-probes"): ["--skip-export-probes"],
     ("dlm train", "--break-lock"): ["--break-lock"],
+    ("dlm train", "--trust-sources"): ["--trust-sources"],
     ("dlm train", "--no-cache"): ["--no-cache"],
     ("dlm train", "--strict-metrics"): ["--strict-metrics"],
     ("dlm train", "--json"): ["--json"],
@@ -75,6 +87,45 @@ OPTIONS = {
     ("dlm export", "--emit-sway-json"): ["--emit-sway-json"],
     ("dlm export", "--verbose"): ["--verbose"],
     ("dlm export", "--json"): ["--json"],
+    ("dlm pack", "--out"): ["--out", "x.pack"],
+    ("dlm pack", "--include-exports"): ["--include-exports"],
+    ("dlm pack", "--include-base"): ["--include-base"],
+    ("dlm pack", "--include-logs"): ["--include-logs"],
+    ("dlm pack", "--i-am-the-licensee"): ["--i-am-the-licensee", "https://example.org/licence"],
+    ("dlm pack", "--all-versions"): ["--all-versions"],
+    ("dlm pack", "--sign"): ["--sign"],
+    ("dlm pack", "--json"): ["--json"],
+    ("dlm unpack", "--force"): ["--force"],
+    ("dlm unpack", "--out"): ["--out", "elsewhere"],
+    ("dlm unpack", "--json"): ["--json"],
+    ("dlm verify", "--trust-on-first-use"): ["--trust-on-first-use"],
+    ("dlm verify", "--json"): ["--json"],
+    ("dlm push", "--to"): ["--to", "./x.pack"],
+    ("dlm push", "--sign"): ["--sign"],
+    ("dlm push", "--insecure"): ["--insecure"],
+    ("dlm push", "--include-exports"): ["--include-exports"],
+    ("dlm push", "--include-base"): ["--include-base"],
+    ("dlm push", "--include-logs"): ["--include-logs"],
+    ("dlm push", "--i-am-the-licensee"): ["--i-am-the-licensee", "https://example.org/licence"],
+    ("dlm push", "--json"): ["--json"],
+    ("dlm pull", "--out"): ["--out", "elsewhere"],
+    ("dlm pull", "--force"): ["--force"],
+    ("dlm pull", "--reject-invalid"): ["--reject-invalid"],
+    ("dlm pull", "--require-verified"): ["--require-verified"],
+    ("dlm pull", "--insecure"): ["--insecure"],
+    ("dlm pull", "--json"): ["--json"],
+    ("dlm serve", "--port"): ["--port", "0"],
+    ("dlm serve", "--public"): ["--public"],
+    ("dlm serve", "--i-know-this-is-public"): ["--i-know-this-is-public"],
+    ("dlm serve", "--max-concurrency"): ["--max-concurrency", "2"],
+    ("dlm serve", "--rate-limit"): ["--rate-limit", "5"],
+    ("dlm serve", "--token-ttl-minutes"): ["--token-ttl-minutes", "60"],
+    ("dlm serve", "--tls"): ["--tls"],
+    ("dlm serve", "--sign"): ["--sign"],
+    ("dlm keys list", "--json"): ["--json"],
+    ("dlm keys generate", "--comment"): ["--comment", "ada"],
+    ("dlm keys generate", "--force"): ["--force"],
+    ("dlm keys trust", "--label"): ["--label", "ada"],
     ("dlm exam", "--json"): ["--json"],
     ("dlm show", "--json"): ["--json"],
     ("dlm metrics", "--json"): ["--json"],
@@ -116,6 +167,9 @@ BESIDE = {
 }
 """Options that act beside another one: without, with."""
 
+IN_BASIC = {("dlm keys generate", "--no-passphrase"): ["keys", "generate"]}
+"""Options that the plain call has already, as nobody is there to answer a question; the call without."""
+
 GLOBAL = {
     "home": ["--home", "/elsewhere"],
     "version": ["--version"],
@@ -128,7 +182,7 @@ GLOBAL = {
 SAID_TO_THE_QUIET = {"doctor: little memory", "Drop 1,234 rows (5.0 MiB) from the token cache? [y/N] "}
 """Warnings and questions stay."""
 
-FOLLOWED_BY = {"dlm": ["doctor"], "dlm cache": ["show", "n.dlm"], "dlm templates": ["list"]}
+FOLLOWED_BY = {"dlm": ["doctor"], "dlm keys": ["list"], "dlm cache": ["show", "n.dlm"], "dlm templates": ["list"]}
 """What has a command of its own only after the option."""
 
 
@@ -172,6 +226,10 @@ def test_each_option_of_a_command_changes_something(
         folder = ["train", str(tmp_path)]
         assert _trace(dlm, folder)[0].code == _trace(dlm, folder + ON_A_FOLDER[key])[0].code == 0
         assert _trace(dlm, folder) != _trace(dlm, folder + ON_A_FOLDER[key])
+        return
+    if key in IN_BASIC:
+        assert _trace(dlm, IN_BASIC[key])[0].code == 2
+        assert _trace(dlm, BASIC[prog])[0].code == 0
         return
     assert key in OPTIONS or key in BESIDE, f"{key} has no case: say how its effect shows"
     without, with_it = BESIDE.get(key, ([], OPTIONS.get(key, [])))
@@ -253,6 +311,6 @@ def test_every_command_has_an_example_that_parses() -> None:
 def test_the_case_tables_name_only_what_exists() -> None:
     known = {(prog, action.option_strings[-1]) for prog, action in OWN}
 
-    assert set(OPTIONS) | set(BESIDE) | set(ON_A_FOLDER) == known
+    assert set(OPTIONS) | set(BESIDE) | set(ON_A_FOLDER) | set(IN_BASIC) == known
     assert {action.dest for _, action in SHARED} == {*GLOBAL, "verbose", "quiet", "install_completion"}
     assert set(BASIC) == {parser.prog for parser in _parsers(build_parser())}

@@ -362,8 +362,8 @@ class WithDigest:
         self._inner = inner
         self.describe = inner.describe
 
-    def fetch(self, spec: Any, *, emit: Any) -> Any:
-        base = self._inner.fetch(spec, emit=emit)
+    def fetch(self, spec: Any, **options: Any) -> Any:
+        base = self._inner.fetch(spec, **options)
         return attrs.evolve(base, sha256=base.sha256 or "a" * 64)
 
 

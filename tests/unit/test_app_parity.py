@@ -15,7 +15,6 @@ from dlm.app.parity import (
     OWN_QUESTIONS,
     STRIDE,
     ParityJob,
-    bytes_needed,
     check_parity,
     parity_questions,
     refuse_unlike,
@@ -172,13 +171,6 @@ class TestCheck:
     def test_a_runtime_that_fails_is_told(self, job: ParityJob) -> None:
         with pytest.raises(ExportError, match="not installed"):
             check_parity(job, runtime=FakeRuntime(missing="not installed"), references=FakeReference())
-
-
-def test_both_models_are_in_memory(job: ParityJob, tmp_path: Path) -> None:
-    alone = bytes_needed(job)
-    assert alone > 4 * job.base.spec.params
-    (tmp_path / "lora.gguf").write_bytes(bytes(1000))
-    assert bytes_needed(changed(job, lora=tmp_path / "lora.gguf")) == alone + 1000
 
 
 class _Forgetful(ToyModel):

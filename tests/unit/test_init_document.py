@@ -43,7 +43,7 @@ class Registry:
         self.asked.append((selector, skip_export_probes))
         return find_base(selector)
 
-    def fetch(self, spec: BaseSpec, *, emit: Emit = ignore) -> ResolvedBase:
+    def fetch(self, spec: BaseSpec, *, bundled: Path | None = None, emit: Emit = ignore) -> ResolvedBase:
         raise AssertionError("init downloads nothing")
 
     def digest(self, base: ResolvedBase) -> str:

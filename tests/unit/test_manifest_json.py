@@ -129,16 +129,30 @@ def test_a_fresh_manifest_in_bytes() -> None:
 def test_our_own_keys_are_written_only_when_they_say_something() -> None:
     plain, _ = fresh().reserve_run(started_at=MOMENT, seed=1)
     said = attrs.evolve(plain, skip_export_probes=True).finish_run(1, "completed", ended_at=MOMENT, exam={"known": 3})
-    said = attrs.evolve(said, training_runs=(attrs.evolve(said.training_runs[0], learned_sha256="0" * 64),))
+    said = attrs.evolve(
+        said,
+        training_runs=(attrs.evolve(said.training_runs[0], learned_sha256="0" * 64),),
+        installed_from="1" * 64,
+        trusts_sources=True,
+    )
+    export = ExportRecord(exported_at=MOMENT, target="vllm", quant="hf")
+    plain, said = plain.with_export(export), said.with_export(attrs.evolve(export, folder="vllm", parity={"kl": 0.1}))
     for text, expected in ((manifest_to_json(plain), False), (manifest_to_json(said), True)):
         record = json.loads(text)
-        assert ("skip_export_probes" in record) is expected
+        assert ({"skip_export_probes", "installed_from", "trusts_sources"} <= set(record)) is expected
+        assert ("installed_from" in record) is expected
+        assert ({"folder", "parity"} <= set(record["exports"][0])) is expected
+        assert ("parity" in record["exports"][0]) is expected
         assert ({"exam", "learned_sha256"} <= set(record["training_runs"][0])) is expected
         assert ("learned_sha256" in record["training_runs"][0]) is expected
     assert set(ADDITIONS) == {
         "skip_export_probes",
         "training_runs[].exam",
         "training_runs[].learned_sha256",
+        "exports[].folder",
+        "exports[].parity",
+        "installed_from",
+        "trusts_sources",
     }
 
 

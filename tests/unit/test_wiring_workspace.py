@@ -34,6 +34,16 @@ PORTS = (
     "gallery",
     "metrics",
     "clock",
+    "exports",
+    "exporters",
+    "adapter_files",
+    "chat_format",
+    "imatrix",
+    "importance_cache",
+    "runtime",
+    "references",
+    "launcher",
+    "ollama",
 )
 PROPERTIES = {port: port for port in PORTS} | {"metrics": "run_metrics"}
 
@@ -111,7 +121,7 @@ class TestOptions:
 
         small = attrs.evolve(LAPTOP, ram_gb=0.2, ram_free_gb=0.1)
         workspace = scene.workspace
-        workspace._hardware = FakeHardware(small)
+        workspace.hardware = FakeHardware(small)
         with pytest.raises(HardwareError) as caught:
             workspace.train(a_document())
         assert "DLM_FORCE_PLAN=1" in str(caught.value.hint)

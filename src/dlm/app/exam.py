@@ -62,7 +62,7 @@ def exam(
         return examine(
             corpus.rows,
             document.frontmatter.system_prompt,
-            registry.fetch(access.spec, emit=safe),
+            registry.fetch(access.spec, bundled=store.bundled_base(document.dlm_id), emit=safe),
             adapter.folder,
             plan,
             recalled=recalled.rows,

@@ -82,7 +82,7 @@ def export(
             )
         )
         access = open_base(document, manifest, registry=ports.registry, now=ports.clock.now())
-        base = ports.registry.fetch(access.spec, emit=emit)
+        base = ports.registry.fetch(access.spec, bundled=ports.store.bundled_base(document.dlm_id), emit=emit)
         weights = tuple(
             plan_weights(
                 module.facts,

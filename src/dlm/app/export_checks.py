@@ -94,6 +94,7 @@ class Checks:
             script=folder / SCRIPTS[self._plan.target.name],
             model=self._writing.smoke_model,
             ready_s=READY_S[self._plan.target.name],
+            environ={"DLM_BASE_MODEL": str(self._writing.base.folder)},
         )
         return Smoke(ok=True, first_line=self._ports.launcher.smoke(job))
 
@@ -123,10 +124,10 @@ class Checks:
                 )
 
     def _why_not_compared(self) -> str | None:
-        if self._plan.target.weights != "gguf":
-            return f"{self._plan.target.title} runs the trained files themselves"
         if not self._plan.checked.value:
             return self._plan.checked.reason
+        if self._plan.target.weights != "gguf":
+            return f"{self._plan.target.title} computes with the trained numbers themselves"
         reason = self._missing_for_comparing()
         if reason is not None:
             self._warn(f"the export is not compared with the trained model: {reason}")

@@ -233,5 +233,5 @@ def usage(plan: ExportPlan, folder: Path) -> tuple[str, ...]:
         create = f"ollama create {plan.name} -f {shlex.quote(str(folder / MODELFILE))}"
         return (*(() if plan.registers else (create,)), f"ollama run {plan.name}")
     if name == "hf-adapter":
-        return (f"python -c 'from peft import AutoPeftModelForCausalLM as M; M.from_pretrained(\"{folder}\")'",)
+        return (f"hf upload <you>/<repository> {shlex.quote(str(folder))}",)
     return (f"bash {shlex.quote(str(folder / SCRIPTS[name]))}",)

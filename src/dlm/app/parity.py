@@ -34,10 +34,6 @@ alike. A distribution over 50,000 tokens takes llama.cpp's server a quarter of a
 
 STAGE = "parity"
 
-_FLOAT32 = 4
-_BESIDES = 1 << 30
-"""Bytes for the libraries themselves, caches of attention, and distributions."""
-
 _TEXTS = (
     "naïve café Ünïcödé, 我想在这里工作, нещо на български, 🦙🚀✅",
     "def f(x):\n\treturn x+1  # a.b/c\n\n\n    pass\r\n!!?? ... --- == \"q\" 'q'",
@@ -116,12 +112,6 @@ def check_parity(job: ParityJob, *, runtime: RuntimePort, references: ReferenceP
             other_prompt=next(_other_prompts(job, trained, exported), None),
             other_tokens=next(_other_tokens(job, trained, exported), None),
         )
-
-
-def bytes_needed(job: ParityJob) -> int:
-    """Give about how much memory a check takes: both models at once, the trained one in float32."""
-    files = [path for path in (job.model, job.lora) if path is not None]
-    return _FLOAT32 * job.base.spec.params + sum(path.stat().st_size for path in files) + _BESIDES
 
 
 def refuse_unlike(parity: Parity) -> None:

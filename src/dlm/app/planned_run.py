@@ -57,6 +57,7 @@ class TrainOptions:
         wait_s: seconds to wait for another process that works on this document.
         use_cache: keep rows as token ids for the next training, where the document names sources.
         strict_metrics: end the run when the metrics database cannot be written.
+        trust_sources: let a document that came in a pack read files outside its folder, now and later.
     """
 
     mode: TrainMode = "auto"
@@ -71,6 +72,7 @@ class TrainOptions:
     wait_s: float = 0.0
     use_cache: bool = True
     strict_metrics: bool = False
+    trust_sources: bool = False
 
     def check(self) -> None:
         """Refuse values that cannot mean anything.
@@ -151,7 +153,7 @@ def plan_run(
     statements = tuple(statement_rows(rows))
     material = _material(rows, len(statements), recalled)
     recipe = choose_recipe(document.frontmatter, material, access.spec, seed=options.seed)
-    base = ports.registry.fetch(access.spec, emit=emit)
+    base = ports.registry.fetch(access.spec, bundled=ports.store.bundled_base(corpus.document.dlm_id), emit=emit)
     shape = ModelShape.from_config(base.config, access.spec.params)
     capabilities = ports.hardware.probe()
     plan = resolve_training_plan(

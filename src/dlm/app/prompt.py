@@ -74,7 +74,7 @@ def prompt(
 
     def answer() -> Iterator[str]:
         with unwrapped():
-            base = registry.fetch(access.spec, emit=shielded(emit))
+            base = registry.fetch(access.spec, bundled=store.bundled_base(document.dlm_id), emit=shielded(emit))
         turns = [Turn("user", query)]
         generator = generators[plan.backend.value]
         with generator.load(base, adapter.folder, plan, system_prompt=document.frontmatter.system_prompt) as model:

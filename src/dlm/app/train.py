@@ -76,6 +76,8 @@ def train(
     options.check()
     with unwrapped():
         emit, stop = shielded(emit), shielded(stop)
+        if options.trust_sources:
+            _trust_sources(document, options, ports)
         corpus = read_corpus(document, sources=ports.sources, store=ports.store, emit=emit)
         manifest = ports.store.manifest(document.dlm_id)
         refuse_phase(document, options.phase, manifest.adapter_version if manifest else 0)
@@ -88,6 +90,16 @@ def train(
         planned = plan_run(corpus, manifest, options, ports=ports, emit=emit)
         with ports.store.writer(document.dlm_id, wait_s=options.wait_s, break_stale=options.break_lock) as writer:
             return _Run(corpus, options, planned, ports, writer, emit).go(stop)
+
+
+def _trust_sources(document: Document, options: TrainOptions, ports: TrainPorts) -> None:
+    """Remember that somebody here looked at what a document from a pack wants to read."""
+    if ports.store.manifest(document.dlm_id) is None:
+        return
+    with ports.store.writer(document.dlm_id, wait_s=options.wait_s, break_stale=options.break_lock) as writer:
+        manifest = ports.store.manifest(document.dlm_id)
+        if manifest is not None and not manifest.trusts_sources:
+            writer.save_manifest(attrs.evolve(manifest, trusts_sources=True))
 
 
 class _Run:

@@ -48,6 +48,11 @@ def add(commands: Subparsers) -> None:
         help="Remove the writer lock that a killed dlm left behind; only when no other dlm works on this document.",
     )
     parser.add_argument(
+        "--trust-sources",
+        action="store_true",
+        help="Let a document that came in a pack read files outside its own folder, now and later.",
+    )
+    parser.add_argument(
         "--no-cache",
         action="store_true",
         help="Tokenise all text anew and leave the token cache as it is (the cache serves training.sources).",
@@ -119,6 +124,7 @@ def run(args: argparse.Namespace, session: Session) -> int:
                 break_lock=args.break_lock,
                 use_cache=not args.no_cache,
                 strict_metrics=args.strict_metrics,
+                trust_sources=args.trust_sources,
                 on_event=events,
                 stop=stop,
             )

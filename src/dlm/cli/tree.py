@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlm.cli import cache, export, init, inspect, metrics, migrate, prompt, templates, train
+from dlm.cli import cache, export, init, inspect, keys, metrics, migrate, pack, prompt, share, templates, train
 from dlm.cli.parser import EXAMPLE, Parser, add_global_options
 
 
@@ -26,6 +26,13 @@ def build_parser() -> Parser:
     inspect.add_show(commands)
     metrics.add(commands)
     inspect.add_doctor(commands)
+    pack.add_pack(commands)
+    pack.add_unpack(commands)
+    pack.add_verify(commands)
+    share.add_push(commands)
+    share.add_pull(commands)
+    share.add_serve(commands)
+    keys.add(commands)
     migrate.add(commands)
     cache.add(commands)
     templates.add(commands)

@@ -7,6 +7,7 @@ the wiring until a command really needs it, so that help stays instant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,7 +16,7 @@ from dlm.cli.render import Output
 from dlm.domain.events import Emit
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from dlm.domain.document import Document
     from dlm.domain.export_plan import ExportPlan
@@ -94,6 +95,99 @@ class ExportReport(TextReport, Protocol):
     def path(self) -> object: ...
     @property
     def seconds(self) -> float: ...
+
+
+class LeftOut(Protocol):
+    """What of a store is not in a pack."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class PackReport(JsonReport, Protocol):
+    """A pack was made. ``signature`` is its sidecar, ``signer`` the key's id; None when it is not signed."""
+
+    @property
+    def path(self) -> object: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def left_out(self) -> Sequence[LeftOut]: ...
+    @property
+    def signature(self) -> object: ...
+    @property
+    def signer(self) -> str | None: ...
+
+
+class UnpackReport(JsonReport, Protocol):
+    """A pack was installed."""
+
+    @property
+    def document(self) -> object: ...
+    @property
+    def adapter_version(self) -> int: ...
+    @property
+    def base_model(self) -> str: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+class PushReport(JsonReport, Protocol):
+    """A pack was sent; ``pull`` is the command that fetches it."""
+
+    @property
+    def to(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def pull(self) -> str | None: ...
+
+
+class PullReport(JsonReport, Protocol):
+    """A pack was fetched and installed; ``status`` is verified, unverified or unsigned."""
+
+    @property
+    def installed(self) -> UnpackReport: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class RunningPeer(Protocol):
+    """A server that others pull from."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def address(self) -> tuple[str, int]: ...
+    @property
+    def expires(self) -> datetime: ...
+    def wait(self, timeout_s: float | None = None) -> bool: ...
+
+
+class PublicKey(Protocol):
+    """A key."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
+class TrustedKey(Protocol):
+    """A key that counts here."""
+
+    @property
+    def key(self) -> PublicKey: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def fingerprint(self) -> str: ...
 
 
 class ScaffoldedFolder(Protocol):
@@ -216,6 +310,7 @@ class Workspace(Protocol):
         break_lock: bool,
         use_cache: bool,
         strict_metrics: bool,
+        trust_sources: bool,
         on_event: Emit,
         stop: Callable[[], bool],
     ) -> RunReport: ...
@@ -268,6 +363,75 @@ class Workspace(Protocol):
         on_plan: Callable[[ExportPlan], None] | None,
         on_event: Emit,
     ) -> ExportReport: ...
+
+    def pack(
+        self,
+        document: Document,
+        *,
+        out: Path | None,
+        include_exports: bool,
+        include_base: bool,
+        include_logs: bool,
+        all_versions: bool,
+        licensee_url: str | None,
+        sign: bool,
+        ask: Callable[[str], str | None],
+        on_event: Emit,
+    ) -> PackReport: ...
+
+    def unpack(self, pack: Path, *, out: Path | None, force: bool, on_event: Emit) -> UnpackReport: ...
+
+    def verify(self, pack: Path, *, trust_on_first_use: bool, on_event: Emit) -> TextReport: ...
+
+    def push(
+        self,
+        source: Path,
+        to: str,
+        *,
+        sign: bool,
+        include_exports: bool,
+        include_base: bool,
+        include_logs: bool,
+        licensee_url: str | None,
+        insecure: bool,
+        ask: Callable[[str], str | None],
+        on_event: Emit,
+    ) -> PushReport: ...
+
+    def pull(
+        self,
+        source: str,
+        *,
+        out: Path | None,
+        force: bool,
+        policy: Literal["permissive", "reject_invalid", "require_verified"],
+        insecure: bool,
+        on_event: Emit,
+    ) -> PullReport: ...
+
+    def serve(
+        self,
+        document: Document,
+        *,
+        port: int,
+        public: bool,
+        acknowledged: bool,
+        max_concurrency: int,
+        rate_limit: int,
+        ttl_minutes: float,
+        encrypted: bool,
+        sign: bool,
+        ask: Callable[[str], str | None],
+        on_event: Emit,
+    ) -> AbstractContextManager[RunningPeer]: ...
+
+    def keys(self) -> TextReport: ...
+
+    def generate_key(self, *, passphrase: str | None, comment: str, force: bool) -> PublicKey: ...
+
+    def trust_key(self, path: Path, *, label: str) -> TrustedKey: ...
+
+    def revoke_key(self, name: str) -> TrustedKey: ...
 
     def exam(self, document: Document, *, on_event: Emit) -> TextReport: ...
 

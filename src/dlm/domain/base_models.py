@@ -12,7 +12,7 @@ import attrs
 from dlm.domain.errors import BaseModelError
 
 Modality = Literal["text", "text-moe", "vision-language", "audio-language"]
-Origin = Literal["folder", "package", "hub-cache", "hub"]
+Origin = Literal["folder", "package", "hub-cache", "hub", "pack"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 """``org/name``. Use ``fullmatch``; :func:`is_hub_id` also applies the Hub's rules on length and doubled signs."""

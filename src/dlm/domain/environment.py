@@ -87,6 +87,11 @@ VARIABLES: tuple[Variable, ...] = (
         effect="Key that the launch scripts of `dlm export` make clients send; not for MLX, which knows no keys.",
     ),
     Variable(
+        name="DLM_BASE_MODEL",
+        kind="dlm",
+        effect="Folder with the base model, for the launch scripts of vLLM and MLX; else they take it from the Hub.",
+    ),
+    Variable(
         name="DLM_PYTHON",
         kind="dlm",
         effect="Python that launch scripts use where they need one.",

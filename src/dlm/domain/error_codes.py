@@ -69,6 +69,8 @@ _CODES = {
     "migrate.differs": "The settings are written so unusually that dlm cannot rewrite them safely; the file was left "
     "alone. Update them by hand.",
     # files and folders
+    "sources.foreign": "A document that came in a pack wants to read files outside its own folder. Look at its "
+    "training.sources, and allow it once with dlm train --trust-sources.",
     "sources.missing": "training.sources names a file or folder that is not there. Correct the path; it counts from "
     "the folder of the document.",
     "sources.unreadable": "training.sources names something that cannot be opened. Check the path and its permissions.",
@@ -377,6 +379,50 @@ _CODES = {
     "what it said last. Update it, export again, or add --no-smoke to go without the check.",
     "export.parity": "The exported file was run, and it does not say what the trained model says; the message shows "
     "figures and the probable cause. Export with a finer level such as --quant Q8_0, or keep it with --no-smoke.",
+    # signing and trust
+    "sign.comment": "A comment of a key or signature is too long, or holds a line break or control character. Choose "
+    "a shorter or plainer one.",
+    "sign.no-key": "Signing needs a key of your own, and there is none yet. Make one with dlm keys generate.",
+    "sign.no-public-key": "The public half of your key is missing, and the secret half is protected by a passphrase. "
+    "Put minisign.pub back beside it, or make a new key.",
+    "sign.key-exists": "You have a key already, and a new one would replace it for good. Add --force if that is meant; "
+    "people who trust the old one have to be given the new one.",
+    "sign.key-mismatch": "The files minisign.key and minisign.pub are not the two halves of one key. Put back the ones "
+    "that belong together, or make a new key.",
+    "sign.damaged-key": "The file of your secret key is damaged or no such key. Put back a backup of it, or make a new "
+    "key.",
+    "sign.kdf-limits": "The secret key file asks for more memory or time than any sensible key to check its "
+    "passphrase. Do not use a key that you did not make yourself.",
+    "sign.kdf-failed": "The passphrase could not be checked, mostly for lack of memory: that takes about 1 GiB on "
+    "purpose. Close other programs and try again.",
+    "sign.passphrase": "The passphrase does not open your secret key. Try again; a forgotten one cannot be recovered.",
+    "sign.empty-passphrase": "An empty passphrase protects nothing. Type one, or ask for a key without.",
+    "sign.no-terminal": "Your key is protected by a passphrase, which is asked for on a terminal only, and there is "
+    "none here. Sign in a terminal, or use a key without a passphrase.",
+    "sign.unreadable": "A key, or a file to be signed or checked, cannot be read. Check that it is there and that you "
+    "may read it.",
+    "sign.unknown-key": "No trusted key has this id or fingerprint. dlm keys list shows those there are.",
+    "sign.ambiguous-key": "Several trusted keys have this id. Name the one that is meant by its fingerprint.",
+    "sign.key-file-taken": "The file that would hold the key exists and holds something else. Look at it and move it "
+    "away, or trust the key under another label.",
+    "sign.bad-label": "A label of a trusted key is up to 64 letters, digits, dots, hyphens and underscores, beginning "
+    "with a letter or digit.",
+    "verify.unsigned": "The pack does not say who made it: nobody signed it. Ask its author for a signed one, or rely "
+    "on where you got it from.",
+    "verify.broken": "What the pack holds is not what its signature speaks of, so it was changed or put together from "
+    "parts. Do not install it; get it from its author again.",
+    "verify.untrusted": "The pack is signed with a key that you do not trust yet. Compare its fingerprint with its "
+    "author's, then trust it with --trust-on-first-use or dlm keys trust.",
+    "verify.rejected": "The signature of the pack does not hold: somebody changed it or claims to be somebody else. Do "
+    "not install the pack.",
+    # serve
+    "serve.port": "Another program listens on this port. Choose another one with --port, or --port 0 for any that is "
+    "free.",
+    "serve.bind": "This machine does not let dlm listen at this address or port. Ports below 1024 are for "
+    "administrators; choose another one with --port.",
+    "serve.limits": "The limits of a peer server are whole numbers from 1 up, and a token lives longer than 0 s.",
+    "serve.unreadable": "The pack or its signature that should be served cannot be read. Check that the file is there.",
+    "serve.failed": "The peer server stopped by itself; the message shows why. Start it again.",
     "share.address": "The address of a pack could not be understood; the message says why. Give hf:<org>/<repo>, an "
     "https:// address, a path, or, to pull, the peer:// address that dlm serve printed, in quotes.",
     "share.insecure": "The address begins with http://, so others could read and change the pack on its way. Use "
@@ -412,6 +458,51 @@ _CODES = {
     "pip install 'dlm[notebook]'.",
     "install.observability": "A variable asks for curves in TensorBoard or Weights & Biases, whose package is not "
     "installed. Run pip install 'dlm[observability]', or unset the variable.",
+    # packs
+    "pack.not-trained": "The document has not been trained yet, so there is nothing to pack. Train it first.",
+    "pack.base-license": "The licence of the base may not let you pass its weights on. Leave --include-base out, or "
+    "add "
+    "--i-am-the-licensee with the page where you accepted it.",
+    "pack.licensee-url": "--i-am-the-licensee takes the https:// address of the page where you accepted the licence.",
+    "unpack.document-exists": "A document of the same name and other content is there. Choose another folder with "
+    "--out, "
+    "or replace it with --force.",
+    "share.base-license": "The pack holds a base that may not be passed on freely. Pack again without --include-base, "
+    "or "
+    "with --i-am-the-licensee.",
+    "share.pack-options": "Options such as --include-base say what goes into a pack, and a finished pack was given. "
+    "Push "
+    "the document instead.",
+    "share.no-file": "The document was never saved, so there is no file to send. Save it first.",
+    "serve.no-room": "No temporary folder for the pack could be made. Look at the disk that holds temporary files.",
+    "keys.no-terminal": "A passphrase has to be typed, and there is no terminal. Run it in one, or add "
+    "--no-passphrase.",
+    "keys.passphrase": "The two passphrases differ, or are empty. Run it again.",
+    "pack.damaged": "The pack is incomplete or was changed on its way; the message says where. Fetch it again, or ask "
+    "its author for a new one.",
+    "pack.unsafe": "The pack holds something that no pack needs and that could harm this machine, so nothing of it was "
+    "used. Do not trust the place it came from.",
+    "pack.inconsistent": "Two parts of the pack contradict each other, so it is not what it says. Ask its author for a "
+    "new one.",
+    "pack.too-large": "The pack goes beyond a limit that protects disk and memory; the message names the limit. Leave "
+    "out the base or older versions, or do not trust the place it came from.",
+    "pack.newer": "The pack was made by a newer dlm. Run pip install --upgrade dlm.",
+    "pack.unreadable": "The file of the pack cannot be read. Check its name and its permissions.",
+    "pack.bad-document": "The document inside the pack has faults, so nothing of the pack was used. Ask its author for "
+    "a new one.",
+    "pack.pickle": "The adapter in the pack is kept in a form that can run code while it is read. Ask its author for a "
+    "pack with safetensors files.",
+    "pack.unsafe-adapter": "The adapter's settings ask for something no adapter needs, such as code or files of this "
+    "machine. Do not use the pack unless you know who made it.",
+    "pack.not-a-file": "A store holds files and folders only, and something else lies in it. Put the file itself in "
+    "the place of the link, or remove it.",
+    "pack.executable": "A file of the store may be started as a program, and packs carry no programs. Remove it, or "
+    "take the right to start it away.",
+    "pack.bad-name": "A file's name would not work on every system, so it cannot be packed. Rename it.",
+    "pack.changed": "A file was changed while it was being packed. Wait for the other program, then pack again.",
+    "usage.source-date-epoch": "SOURCE_DATE_EPOCH sets the time in packs, and holds no number of seconds since 1970. "
+    "Unset it, or give a whole number.",
+    "store.exists": "This document has a store already. Add --force to replace it with the one from the pack.",
 }
 
 ERROR_CODES: Mapping[str, str] = MappingProxyType(_CODES)

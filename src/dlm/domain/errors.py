@@ -193,13 +193,15 @@ class PackError(DlmError):
 
 class SignatureError(DlmError):
     """A key or signature that does not do. ``exit_code``: 2 for a signer nobody trusts here, 3 for a signature that
-    does not hold, else 1."""
+    does not hold, else 1. ``subject``: ``sign`` for one's own key, ``keys`` for the trusted ones."""
 
     subject = "verify"
 
-    def __init__(self, code: str, message: str, *, exit_code: int = 1, **rest: Any) -> None:
+    def __init__(self, code: str, message: str, *, exit_code: int = 1, subject: str | None = None, **rest: Any) -> None:
         super().__init__(code, message, **rest)
         self.exit_code = exit_code  # type: ignore[misc]  # the command's own exit codes
+        if subject is not None:
+            self.subject = subject  # type: ignore[misc]  # as in UsageError
 
 
 class ShareError(DlmError):

@@ -135,6 +135,25 @@ class RunFinished(Event):
     final_val_loss: float | None = None
 
 
+@attrs.frozen(kw_only=True)
+class PeerAnswered(Event):
+    """A peer server is done with a request; comes from the server's thread.
+
+    Args:
+        path: without the query, and so without the token; cut where it is not one of ours.
+        client: the address it came from.
+        sent_bytes: of the pack or signature; 0 for a refusal.
+        is_complete: whether all that was asked for was handed to the network.
+    """
+
+    method: str
+    path: str
+    status: int
+    client: str
+    sent_bytes: int = 0
+    is_complete: bool = True
+
+
 Emit = Callable[[Event], None]
 """An observer. What it raises ends the work it observes, and reaches the caller unchanged."""
 

@@ -100,9 +100,10 @@ def vllm_script(server: VllmServer) -> str:
     Raises:
         ExportError: ``export.script-text``; ``export.lora-rank``: a rank above vLLM's largest.
     """
-    arguments = [["serve", _quoted(server.model)]]
+    model = [_quoted(server.model)]
     if server.revision is not None:
-        arguments.append(["--revision", _quoted(server.revision)])
+        model += ["--revision", _quoted(server.revision)]
+    arguments = [["serve", '"${MODEL[@]}"']]
     arguments += [["--dtype", "auto"], ["--served-model-name", _quoted(server.served_name)]]
     if server.context is not None:
         arguments.append(["--max-model-len", str(server.context)])
@@ -114,7 +115,7 @@ def vllm_script(server: VllmServer) -> str:
         arguments.append(["--chat-template", _beside(server.template)])
     pattern = "*" if any(map(_needs_json, server.modules)) else "*[=,]*"
     move = _MOVE.format(why="vLLM reads NAME=PATH, where PATH holds no = or comma.", pattern=pattern)
-    return _script("VLLM_API_KEY", _FIND_VLLM + _APPLE + move, '"$VLLM"', arguments)
+    return _script("VLLM_API_KEY", _FIND_VLLM + _APPLE + _base_model(*model) + move, '"$VLLM"', arguments)
 
 
 def vllm_config(server: VllmServer, *, is_apple_silicon: bool) -> Mapping[str, object]:
@@ -159,13 +160,21 @@ def mlx_script(*, model: str, adapter: str) -> str:
     Raises:
         ExportError: ``export.script-text``.
     """
-    arguments = [["-m", "mlx_lm.server"], ["--model", _quoted(model)], ["--adapter-path", _beside(adapter)]]
-    return _script(None, _FIND_MLX, '"$PYTHON"', arguments)
+    arguments = [["-m", "mlx_lm.server"], ["--model", '"${MODEL[@]}"'], ["--adapter-path", _beside(adapter)]]
+    return _script(None, _FIND_MLX + _base_model(_quoted(model)), '"$PYTHON"', arguments)
 
 
 def _script(key: str | None, prepare: str, program: str, arguments: Sequence[Sequence[str]]) -> str:
     lines = [f"exec {program}", *(" ".join(words) for words in arguments), '${ADDRESS[@]+"${ADDRESS[@]}"} "$@"']
     return _HEAD + (_KEY.format(name=key) if key else _NO_KEY) + prepare + "\n" + " \\\n  ".join(lines) + "\n"
+
+
+def _base_model(*words: str) -> str:
+    """Name the base; a folder on the machine that serves it may stand in."""
+    return f"""
+MODEL=({" ".join(words)})
+[ -z "${{DLM_BASE_MODEL:-}}" ] || MODEL=("$DLM_BASE_MODEL")  # a folder that holds the base model
+"""
 
 
 def _beside(path: str) -> str:

@@ -22,6 +22,8 @@ RESERVED_ADAPTER_NAMES = frozenset({"versions", "default"})
 
 ADDITIONS: Mapping[str, str] = MappingProxyType(
     {
+        "installed_from": "digest of the pack that the store came in, so that a stranger's document is treated as one",
+        "trusts_sources": "somebody here allowed a document from a pack to read files outside its folder",
         "skip_export_probes": "the answer given at init, so that later commands do not probe an hf: base again",
         "training_runs[].learned_sha256": "digest of all that decided the run, so that an unchanged document is not "
         "trained again",
@@ -125,6 +127,8 @@ class Manifest:
         content_hashes: ids of the sections of the last successful run; each key equals its value.
         source_path: absolute path of the document when it was last trained.
         skip_export_probes: the person chose to skip the export probes of an ``hf:`` base.
+        installed_from: digest of the pack that the store came in; None when it was made here.
+        trusts_sources: whether a document from a pack may read files outside its own folder.
     """
 
     dlm_id: str = attrs.field(validator=_is_dlm_id)
@@ -145,6 +149,8 @@ class Manifest:
     source_path: str | None = None
     license_acceptance: LicenseAcceptance | None = None
     skip_export_probes: bool = False
+    installed_from: str | None = None
+    trusts_sources: bool = False
 
     @classmethod
     def new(
@@ -265,8 +271,9 @@ def manifest_to_json(manifest: Manifest) -> str:
         "exports": [export_record(export) for export in manifest.exports],
         "license_acceptance": manifest.license_acceptance and manifest.license_acceptance.to_record(),
     }
-    if not manifest.skip_export_probes:
-        del record["skip_export_probes"]
+    for key in ("skip_export_probes", "installed_from", "trusts_sources"):
+        if not record[key]:
+            del record[key]
     return dump_object(record, ascii_only=False)
 
 

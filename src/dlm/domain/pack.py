@@ -1,12 +1,12 @@
 """Packs: one file that holds a trained document, as values. Format 1.
 
-A pack is a zstd stream around a tar. Its members, in this order of checks::
+A pack is a zstd stream around a tar. Its members, sorted by name::
 
-    PACK_HEADER.json    format, time, tool, what is inside
-    manifest.json       id, base, adapter version, sizes, rollup of all digests
     CHECKSUMS.sha256    a line for every member but itself and manifest.json
-    provenance.json     who signed, and what; optional
+    PACK_HEADER.json    format, time, tool, what is inside
     dlm/<name>.dlm      the document
+    manifest.json       id, base, adapter version, sizes, rollup of all digests
+    provenance.json     who signed, and what; optional
     store/…             the document's store
 """
 
@@ -21,6 +21,24 @@ import attrs
 FORMAT_VERSION = 1
 HEADER, MANIFEST, CHECKSUMS, PROVENANCE = "PACK_HEADER.json", "manifest.json", "CHECKSUMS.sha256", "provenance.json"
 DOCUMENTS, STORE = "dlm/", "store/"
+STORE_MANIFEST = "store/manifest.json"
+BASE_WEIGHTS = "store/cache/base/"
+"""Where the files of the base lie in packs that bring it along: one folder, named by its revision."""
+EXPORTS = "store/exports/"
+
+MAX_WINDOW_LOG = 29
+"""The largest window a pack may ask for, 512 MiB. Ours ask for 4 MiB at most."""
+MAX_MEMBER_BYTES = 16 << 30
+MAX_TOTAL_BYTES = 64 << 30
+MAX_MEMBERS = 100_000
+MAX_RATIO = 200
+"""Bytes unfolded from one byte of the file, from ``RATIO_FROM_BYTES`` on. Trained weights come to 1.3, text to 10."""
+RATIO_FROM_BYTES = 1 << 30
+MAX_DOCUMENT_BYTES = 64 << 20
+MAX_TEXT_BYTES = 16 << 20
+"""Of each other member that is read into memory: checksums, manifests, adapter settings."""
+MAX_PROVENANCE_BYTES = 64 << 10
+MAX_HEADER_BYTES = 256 << 10
 
 ContentType = Literal["full", "no-exports", "no-base", "minimal"]
 

@@ -91,6 +91,10 @@ class MetricsPort(RunSink, Protocol):
         """Keep the figures of an export. Raises ``MetricsError`` when they cannot be written."""
         ...
 
+    def backup(self, dlm_id: str, into: Path) -> None:
+        """Write a copy of the database as it stands at one moment, whole even while a training writes to it."""
+        ...
+
     def exports(self, dlm_id: str) -> tuple[ExportMetrics, ...]:
         """Give all exports, newest first."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
@@ -156,6 +157,9 @@ class MemoryMetrics:
 
     def add_export(self, dlm_id: str, export: ExportMetrics) -> None:
         self._exports.setdefault(dlm_id, []).insert(0, export)
+
+    def backup(self, dlm_id: str, into: Path) -> None:
+        into.write_text(repr(self._runs.get(dlm_id)), encoding="utf-8")
 
     def exports(self, dlm_id: str) -> tuple[ExportMetrics, ...]:
         return tuple(self._exports.get(dlm_id, ()))

@@ -277,6 +277,15 @@ class MetricsContract:
         assert port.exports(OTHER_ID) == ()
         assert port.runs(ID, RunFilter()) == ()
 
+    def test_a_copy_holds_what_was_there(
+        self, port: MetricsPort, locate: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        port.add_export(ID, ExportMetrics(exported_at=A_MOMENT, quant="Q8_0"))
+        with port.observe(a_run(locate(ID)), lambda _: None):
+            port.backup(ID, tmp_path / "copy")
+        assert (tmp_path / "copy").stat().st_size > 0
+        assert [path.name for path in tmp_path.glob("copy*")] == ["copy"]
+
     def test_documents_do_not_meet(self, port: MetricsPort, locate: Callable[[str], Path]) -> None:
         self.keep(port, a_run(locate(ID)), [a_step(1), finished()])
         self.keep(port, a_run(locate(OTHER_ID), dlm_id=OTHER_ID), [a_step(2), finished("failed")])

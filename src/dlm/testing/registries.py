@@ -68,17 +68,19 @@ class FakeRegistry:
             raise unknown_base(selector)
         return self._bases[selector]
 
-    def fetch(self, spec: BaseSpec, *, emit: Emit = ignore) -> ResolvedBase:
+    def fetch(self, spec: BaseSpec, *, bundled: Path | None = None, emit: Emit = ignore) -> ResolvedBase:
         """Give a folder of its own for each base; the digest depends on the description alone."""
         refuse_unusable(spec)
-        if spec.key in self._offline:
+        if spec.key in self._offline and bundled is None:
             raise BaseModelError("base.offline", f"{spec.key} is not on this machine", hint="Connect to the internet.")
-        folder = self._folders.get(spec.key) or self._made(spec)
+        folder = bundled or self._folders.get(spec.key) or self._made(spec)
         self.fetched.append(spec.key)
         emit(Progress(stage="download", done=1, total=1, unit="B"))
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         digest = hashlib.sha256(f"{spec.hf_id}@{spec.revision}".encode()).hexdigest()
-        return ResolvedBase(spec=spec, folder=folder, origin="folder", config=config, sha256=digest)
+        return ResolvedBase(
+            spec=spec, folder=folder, origin="pack" if bundled else "folder", config=config, sha256=digest
+        )
 
     def _made(self, spec: BaseSpec) -> Path:
         folder = self._folder / hashlib.sha256(spec.key.encode()).hexdigest()[:12]

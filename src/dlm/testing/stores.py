@@ -17,6 +17,8 @@ from dlm.domain.json_record import finite
 from dlm.domain.lock import Lock
 from dlm.domain.manifest import Manifest
 from dlm.domain.store_layout import (
+    BUNDLED_BASE,
+    PROVENANCE,
     TRAINING_RUN,
     adapter_folder,
     checked_dlm_id,
@@ -62,6 +64,13 @@ class MemoryStore:
 
     def read_summary(self, dlm_id: str, name: str) -> Mapping[str, Any] | None:
         return self._shelf(dlm_id).summaries.get(checked_log_name(name))
+
+    def read_provenance(self, dlm_id: str) -> str | None:
+        path = self.location(dlm_id) / PROVENANCE
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def bundled_base(self, dlm_id: str) -> Path | None:
+        return next(iter(sorted((self.location(dlm_id) / BUNDLED_BASE).glob("*"))), None)
 
     def size(self, dlm_id: str) -> StoreSize:
         files = (path for path in self.location(dlm_id).rglob("*") if path.is_file())

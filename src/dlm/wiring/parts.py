@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,10 @@ from dlm.domain.home import resolve_home
 
 if TYPE_CHECKING:
     from dlm.app.export_ports import ExportPorts
+    from dlm.app.share_ports import SharingPorts
     from dlm.domain.export_targets import TargetName
     from dlm.domain.inference import InferencePlan
+    from dlm.domain.share import AddressKind
     from dlm.ports.adapter_files import AdapterFilesPort
     from dlm.ports.chat_format import ChatFormatPort
     from dlm.ports.clock import Clock
@@ -27,14 +30,22 @@ if TYPE_CHECKING:
     from dlm.ports.launcher import LauncherPort
     from dlm.ports.metrics import MetricsPort, RunSink
     from dlm.ports.ollama import OllamaPort
+    from dlm.ports.packs import InstallPort, PackPort
+    from dlm.ports.peer_server import PeerServerPort
     from dlm.ports.reference import ReferencePort
     from dlm.ports.registry import RegistryPort
     from dlm.ports.replay import ReplayPort
     from dlm.ports.runtime import RuntimePort
+    from dlm.ports.share import SharePort
+    from dlm.ports.signatures import SignatureVerifier
+    from dlm.ports.signing import AskPassphrase, SignerPort, TrustPort
     from dlm.ports.sources import SourcesPort
     from dlm.ports.store import StorePort
     from dlm.ports.token_cache import TokenCachePort
     from dlm.ports.trainer import TrainerPort
+
+_SYSTEMS = {"darwin": "macos", "win32": "windows"}
+"""Names of systems in packs, where they are not Python's."""
 
 _GALLERY_URL = "DLM_GALLERY_URL"
 _TENSORBOARD = "DLM_TENSORBOARD"
@@ -74,6 +85,13 @@ class Parts:
         references: ReferencePort | None = None,
         launcher: LauncherPort | None = None,
         ollama: OllamaPort | None = None,
+        packs: PackPort | None = None,
+        installs: InstallPort | None = None,
+        signer: SignerPort | None = None,
+        trust: TrustPort | None = None,
+        verifier: SignatureVerifier | None = None,
+        shares: Mapping[AddressKind, SharePort] | None = None,
+        peers: PeerServerPort | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.environ = os.environ if environ is None else environ
@@ -100,6 +118,13 @@ class Parts:
             references=references,
             launcher=launcher,
             ollama=ollama,
+            packs=packs,
+            installs=installs,
+            signer=signer,
+            trust=trust,
+            verifier=verifier,
+            shares=shares,
+            peers=peers,
         )
 
     def _replace(self, **given: object) -> None:
@@ -149,12 +174,11 @@ class Parts:
         from dlm import __version__
         from dlm.adapters.gallery.gallery import Gallery
         from dlm.adapters.http.client import HttpxClient
-        from dlm.adapters.minisign.verifier import NaclVerifier
 
         return Gallery(
             home=self.home,
             http=HttpxClient(),
-            verifier=NaclVerifier(),
+            verifier=self.verifier,
             clock=self.clock,
             dlm_version=__version__,
             url=self.environ.get(_GALLERY_URL) or None,
@@ -305,12 +329,88 @@ class Parts:
 
         return Ollama(self.home, self.environ)
 
+    @cached_property
+    def packs(self) -> PackPort:
+        """Writes and opens packs."""
+        from dlm.adapters.packs import TarZstdPacks
+
+        return TarZstdPacks()
+
+    @cached_property
+    def installs(self) -> InstallPort:
+        """Puts stores into the home."""
+        from dlm.adapters.filesystem.installer import FileInstaller
+
+        return FileInstaller(self.home, self.clock)
+
+    @cached_property
+    def signer(self) -> SignerPort:
+        """This home's own key."""
+        from dlm.adapters.minisign.signer import MinisignSigner
+
+        return MinisignSigner(home=self.home)
+
+    @cached_property
+    def trust(self) -> TrustPort:
+        """Keys that count here."""
+        from dlm.adapters.minisign.trust import TrustFolder
+
+        return TrustFolder(home=self.home)
+
+    @cached_property
+    def verifier(self) -> SignatureVerifier:
+        """Checks signatures."""
+        from dlm.adapters.minisign.verifier import NaclVerifier
+
+        return NaclVerifier()
+
+    @cached_property
+    def shares(self) -> Mapping[AddressKind, SharePort]:
+        """Places packs are sent to and fetched from."""
+        from dlm.adapters.share.http import HttpShare
+        from dlm.adapters.share.hub import HubShare
+        from dlm.adapters.share.path import PathShare
+        from dlm.adapters.share.peer import PeerShare
+
+        return {
+            "hub": HubShare(self.environ),
+            "url": HttpShare(self.environ),
+            "peer": PeerShare(),
+            "path": PathShare(),
+        }
+
+    @cached_property
+    def peers(self) -> PeerServerPort:
+        """Serves packs to other machines."""
+        from dlm.adapters.peer.server import HttpPeerServer
+
+        return HttpPeerServer(clock=self.clock)
+
     def _loading_plan(self) -> InferencePlan:
         """Say how a base is loaded on this machine."""
         from dlm.domain.inference_plan import resolve_inference_plan
 
         return resolve_inference_plan(
             self.hardware.probe(), backend="pytorch", trained_with_qlora=False, modality="text"
+        )
+
+    def _sharing_ports(self, ask: AskPassphrase = lambda _: None) -> SharingPorts:
+        from dlm.app.share_ports import SharingPorts
+
+        return SharingPorts(
+            store=self.store,
+            registry=self.registry,
+            packs=self.packs,
+            installs=self.installs,
+            signer=self.signer,
+            trust=self.trust,
+            verifier=self.verifier,
+            shares=self.shares,
+            peers=self.peers,
+            metrics=self.run_metrics,
+            clock=self.clock,
+            platform=_SYSTEMS.get(sys.platform, sys.platform),
+            ask=ask,
         )
 
     def _export_ports(self) -> ExportPorts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
     from dlm.app.doctor import DoctorReport
     from dlm.app.folder import ScaffoldedFolder
     from dlm.app.init import InitResult
+    from dlm.app.keys import KeysReport
     from dlm.app.metrics import RunNews
     from dlm.app.metrics_report import MetricsReport
     from dlm.app.migrate import MigrationResult
+    from dlm.app.pack import PackReport
+    from dlm.app.share import PullReport, PushReport, SignaturePolicy
     from dlm.app.show import ShowReport
     from dlm.app.templates import RefreshResult
+    from dlm.app.unpack import UnpackReport
+    from dlm.app.verify import VerifyReport
     from dlm.domain.document import Document
     from dlm.domain.events import Event
     from dlm.domain.exam import Exam
@@ -32,12 +38,16 @@ if TYPE_CHECKING:
     from dlm.domain.inference import InferencePlan
     from dlm.domain.lock import LockMode
     from dlm.domain.metrics import RunPhase
+    from dlm.domain.minisign import PublicKey
     from dlm.domain.report import RunReport
     from dlm.domain.templates import TemplateMeta
+    from dlm.ports.peer_server import RunningPeer
+    from dlm.ports.signing import AskPassphrase, TrustedKey
     from dlm.ports.token_cache import CacheSize
 
 _FORCE = "DLM_FORCE_PLAN"
 _SKIP_PROBES = "DLM_SKIP_EXPORT_PROBES"
+_EPOCH = "SOURCE_DATE_EPOCH"
 _NO_CACHE = "DLM_DISABLE_TOKENIZED_CACHE"
 
 
@@ -48,8 +58,8 @@ class Workspace(Parts):
     Args:
         home: store root; ``$DLM_HOME`` or ``~/.dlm`` when None. Nothing is created before something is saved.
         store, registry, hardware, trainer, generator, gallery, sources, replay, token_cache, metrics, clock, exports,
-            exporters, adapter_files, chat_format, imatrix, importance_cache, runtime, references, launcher,
-            ollama: replace an adapter by your own.
+            exporters, adapter_files, chat_format, imatrix, importance_cache, runtime, references, launcher, ollama,
+            packs, installs, signer, trust, verifier, shares, peers: replace an adapter by your own.
         environ: where settings are read from; the process environment when None.
     """
 
@@ -141,6 +151,7 @@ class Workspace(Parts):
         break_lock: bool = False,
         use_cache: bool = True,
         strict_metrics: bool = False,
+        trust_sources: bool = False,
         on_event: Emit = ignore,
         stop: Callable[[], bool] = lambda: False,
     ) -> RunReport:
@@ -150,6 +161,7 @@ class Workspace(Parts):
             mode: ``auto`` trains anew unless nothing changed since the last run; ``fresh`` always; ``resume`` goes on.
             use_cache: keep text that lies outside the document as tokens for the next training.
             strict_metrics: end the run when a figure cannot be written into the metrics database.
+            trust_sources: let a document that came in a pack read files outside its own folder, now and later.
             on_event: sees every event of the run; an exception it raises ends the run.
             stop: asked after each step; when it turns true a checkpoint is kept and ``Interrupted`` raised.
         """
@@ -166,6 +178,7 @@ class Workspace(Parts):
             break_lock=break_lock,
             use_cache=use_cache and self.environ.get(_NO_CACHE) != "1",
             strict_metrics=strict_metrics,
+            trust_sources=trust_sources,
             force_plan=self.environ.get(_FORCE) == "1",
         )
         ports = TrainPorts(
@@ -308,6 +321,159 @@ class Workspace(Parts):
         )
         return export(document, options, ports=self._export_ports(), on_plan=on_plan, emit=on_event)
 
+    def pack(
+        self,
+        document: Document,
+        *,
+        out: str | Path | None = None,
+        include_exports: bool = False,
+        include_base: bool = False,
+        include_logs: bool = False,
+        all_versions: bool = False,
+        licensee_url: str | None = None,
+        sign: bool = False,
+        ask: AskPassphrase = lambda _: None,
+        on_event: Emit = ignore,
+    ) -> PackReport:
+        """Write a trained document into one file. See :func:`dlm.app.pack.pack`.
+
+        Args:
+            ask: asks for the passphrase of the own key, when it has one.
+        """
+        from dlm.app.pack import PackOptions, epoch_time, pack
+
+        options = PackOptions(
+            out=Path(out) if out is not None else None,
+            include_exports=include_exports,
+            include_base=include_base,
+            include_logs=include_logs,
+            all_versions=all_versions,
+            licensee_url=licensee_url,
+            sign=sign,
+            created_at=epoch_time(self.environ.get(_EPOCH)),
+        )
+        return pack(document, options, ports=self._sharing_ports(ask), emit=on_event)
+
+    def unpack(
+        self, pack: str | Path, *, out: str | Path | None = None, force: bool = False, on_event: Emit = ignore
+    ) -> UnpackReport:
+        """Install a pack. See :func:`dlm.app.unpack.unpack`."""
+        from dlm.app.unpack import unpack
+
+        folder = Path(out) if out is not None else None
+        return unpack(Path(pack), out=folder, force=force, ports=self._sharing_ports(), emit=on_event)
+
+    def verify(self, pack: str | Path, *, trust_on_first_use: bool = False, on_event: Emit = ignore) -> VerifyReport:
+        """Check who signed a pack. See :func:`dlm.app.verify.verify`."""
+        from dlm.app.verify import verify
+
+        return verify(Path(pack), trust_on_first_use=trust_on_first_use, ports=self._sharing_ports(), emit=on_event)
+
+    def push(
+        self,
+        source: Document | str | Path,
+        to: str,
+        *,
+        sign: bool = False,
+        include_exports: bool = False,
+        include_base: bool = False,
+        include_logs: bool = False,
+        licensee_url: str | None = None,
+        insecure: bool = False,
+        ask: AskPassphrase = lambda _: None,
+        on_event: Emit = ignore,
+    ) -> PushReport:
+        """Send a document or pack somewhere. See :func:`dlm.app.share.push`."""
+        from dlm.app.pack import PackOptions, epoch_time
+        from dlm.app.share import push
+
+        options = PackOptions(
+            include_exports=include_exports,
+            include_base=include_base,
+            include_logs=include_logs,
+            licensee_url=licensee_url,
+            sign=sign,
+            created_at=epoch_time(self.environ.get(_EPOCH)),
+        )
+        return push(_source(source), to, options, insecure=insecure, ports=self._sharing_ports(ask), emit=on_event)
+
+    def pull(
+        self,
+        source: str,
+        *,
+        out: str | Path | None = None,
+        force: bool = False,
+        policy: SignaturePolicy = "permissive",
+        insecure: bool = False,
+        on_event: Emit = ignore,
+    ) -> PullReport:
+        """Fetch a pack, check it and install it. See :func:`dlm.app.share.pull`."""
+        from dlm.app.share import pull
+
+        return pull(
+            source,
+            out=Path(out) if out is not None else None,
+            force=force,
+            policy=policy,
+            insecure=insecure,
+            ports=self._sharing_ports(),
+            emit=on_event,
+        )
+
+    def serve(
+        self,
+        document: Document,
+        *,
+        port: int = 7337,
+        public: bool = False,
+        acknowledged: bool = False,
+        max_concurrency: int = 4,
+        rate_limit: int = 30,
+        ttl_minutes: float = 15.0,
+        encrypted: bool = False,
+        sign: bool = False,
+        ask: AskPassphrase = lambda _: None,
+        on_event: Emit = ignore,
+    ) -> AbstractContextManager[RunningPeer]:
+        """Serve a document's pack for the length of a ``with`` block. See :func:`dlm.app.serve.serve`."""
+        from dlm.app.serve import ServeOptions, serve
+
+        options = ServeOptions(
+            port=port,
+            public=public,
+            acknowledged=acknowledged,
+            max_concurrency=max_concurrency,
+            rate_limit=rate_limit,
+            ttl_minutes=ttl_minutes,
+            encrypted=encrypted,
+            sign=sign,
+        )
+        return serve(document, options, ports=self._sharing_ports(ask), emit=on_event)
+
+    def keys(self) -> KeysReport:
+        """Tell which signing keys there are: the own one, and those trusted."""
+        from dlm.app.keys import list_keys
+
+        return list_keys(ports=self._sharing_ports())
+
+    def generate_key(self, *, passphrase: str | None, comment: str = "", force: bool = False) -> PublicKey:
+        """Make this home's own key; ``passphrase`` None leaves the secret open."""
+        from dlm.app.keys import generate_key
+
+        return generate_key(passphrase=passphrase, comment=comment, force=force, ports=self._sharing_ports())
+
+    def trust_key(self, path: str | Path, *, label: str = "") -> TrustedKey:
+        """Trust the key in a ``.pub`` file."""
+        from dlm.app.keys import trust_key
+
+        return trust_key(Path(path), label=label, ports=self._sharing_ports())
+
+    def revoke_key(self, name: str) -> TrustedKey:
+        """Take a key's trust back, by its id or fingerprint."""
+        from dlm.app.keys import revoke_key
+
+        return revoke_key(name, ports=self._sharing_ports())
+
     def forget(self, document: Document) -> int:
         """Let go of sections that left the document. See :func:`dlm.app.forget.forget`."""
         from dlm.app.forget import forget
@@ -414,3 +580,18 @@ class Workspace(Parts):
         from dlm.app.templates import refresh_templates
 
         return refresh_templates(gallery=self.gallery, accept_unsigned=accept_unsigned, emit=on_event)
+
+
+def _source(source: Document | str | Path) -> Path:
+    """Give the file of what is to be sent.
+
+    Raises:
+        UsageError: a document that was never saved.
+    """
+    if isinstance(source, str | Path):
+        return Path(source)
+    if source.path is None:
+        from dlm.domain.errors import UsageError
+
+        raise UsageError("share.no-file", "this document has no file yet", subject="push", hint="Save it first.")
+    return source.path

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ from dlm.adapters.filesystem.faults import writing
 from dlm.adapters.filesystem.folders import make_folders, sweep_temporary
 from dlm.domain.importance import MIN_CHUNKS, ImportanceKey
 from dlm.domain.json_record import RecordError, parse_object
+from dlm.domain.kernel_lock import try_lock
 from dlm.domain.text_files import sync_folder, write_atomic
 from dlm.ports.clock import Clock
 from dlm.ports.importance_cache import KeptImportance
@@ -168,21 +168,9 @@ def _flushed_sha256(path: Path) -> str:
 
 def _taken(descriptor: int) -> bool:
     """Take the kernel's lock on an open file; False when somebody else has it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-    else:
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as exc:
-            if exc.errno not in _NO_LOCKS:
-                raise
-    return True
+    try:
+        return try_lock(descriptor)
+    except OSError as exc:
+        if exc.errno not in _NO_LOCKS:
+            raise
+        return True

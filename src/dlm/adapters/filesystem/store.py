@@ -19,7 +19,16 @@ from dlm.domain.errors import Place, StoreError
 from dlm.domain.json_record import RecordError, parse_object
 from dlm.domain.lock import Lock, lock_from_json
 from dlm.domain.manifest import Manifest, manifest_from_json
-from dlm.domain.store_layout import LOCK, MANIFEST, TRAINING_RUN, checked_dlm_id, checked_log_name, qlora_from_json
+from dlm.domain.store_layout import (
+    BUNDLED_BASE,
+    LOCK,
+    MANIFEST,
+    PROVENANCE,
+    TRAINING_RUN,
+    checked_dlm_id,
+    checked_log_name,
+    qlora_from_json,
+)
 from dlm.ports.clock import Clock
 from dlm.ports.store import AdapterRef, StoreSize
 
@@ -103,6 +112,17 @@ class FileStore:
                 hint="The file was damaged or edited by hand; the adapter is not affected. Delete it.",
                 place=Place(str(path), exc.line, exc.col),
             ) from exc
+
+    def read_provenance(self, dlm_id: str) -> str | None:
+        """Give who signed the pack that the store came in."""
+        return read_text(self.location(dlm_id) / PROVENANCE)
+
+    def bundled_base(self, dlm_id: str) -> Path | None:
+        """Give the folder of a base that came in the document's pack."""
+        root = self.location(dlm_id) / BUNDLED_BASE
+        with reading(root):
+            folders = sorted(path for path in root.glob("*") if path.is_dir() and not path.is_symlink())
+        return folders[0] if folders else None
 
     def size(self, dlm_id: str) -> StoreSize:
         """Give the bytes the store takes."""

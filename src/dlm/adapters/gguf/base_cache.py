@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,6 +30,7 @@ import attrs
 from dlm.adapters.gguf.container import Written
 from dlm.domain.events import Emit, Note, ignore
 from dlm.domain.json_record import RecordError, parse_object
+from dlm.domain.kernel_lock import try_lock
 from dlm.domain.quantization import QuantName
 from dlm.domain.text_files import disk_error, sync_folder, write_atomic
 
@@ -148,7 +148,7 @@ class BaseCache:
         with ExitStack() as stack:
             free = {held}
             for digest in {path.name.partition(".")[0] for path in left} - free:
-                if _taken(stack.enter_context(self._lock_file(digest))):
+                if try_lock(stack.enter_context(self._lock_file(digest)).fileno()):
                     free.add(digest)
             for path in left:
                 if path.name.partition(".")[0] in free:
@@ -159,7 +159,7 @@ class BaseCache:
         """Hold the lock of a key, waiting for whoever has it."""
         is_said = False
         with self._lock_file(digest) as file:
-            while not _taken(file):
+            while not try_lock(file.fileno()):
                 if not is_said:
                     emit(Note(subject="export", message="waiting for another export that converts the same base"))
                     is_said = True
@@ -191,22 +191,3 @@ def _link(source: Path, into: Path, emit: Emit) -> None:
         with into.open("rb+") as file:
             os.fsync(file.fileno())
     sync_folder(into.parent)
-
-
-def _taken(file: IO[bytes]) -> bool:
-    """Try to take the lock of a file, which ends when the file is closed, or with the process."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-    else:
-        import fcntl
-
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True

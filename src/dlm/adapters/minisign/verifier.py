@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 
-from dlm.domain.errors import ConfigError
-from dlm.domain.minisign import PublicKey, Signature, Verdict, key_name, parse_signature
-
-# The old form needs the whole file in memory twice; the minisign program refuses it above this size too.
-_MAX_LEGACY_BYTES = 1 << 30
+from dlm.adapters.minisign.digests import bytes_digest, file_digest, opened
+from dlm.domain.minisign import MAX_LEGACY_BYTES, PublicKey, Verdict, check_signature
 
 
 @attrs.frozen
@@ -22,35 +20,34 @@ class NaclVerifier:
         self, data: bytes, signature: bytes, *, keys: Sequence[PublicKey], require_prehashed: bool = False
     ) -> Verdict:
         """Check ``signature`` (the text of a ``.minisig`` file) over ``data`` against ``keys``."""
-        try:
-            parsed = parse_signature(signature)
-        except ConfigError as exc:
-            return Verdict(outcome="malformed", reason=exc.message)
-        signer = key_name(parsed.key_id)
-        candidates = [key for key in keys if key.key_id == parsed.key_id]
-        if not candidates:
-            return Verdict(outcome="unknown-key", reason=f"signed by {signer}, a key not trusted here", signer=signer)
-        if not parsed.prehashed and (require_prehashed or len(data) > _MAX_LEGACY_BYTES):
-            return Verdict(outcome="invalid", reason="the signature is of the old, not pre-hashed kind", signer=signer)
-        if not any(_fits(key, parsed, data) for key in candidates):
-            return Verdict(outcome="invalid", reason=f"the signature does not fit the key {signer}", signer=signer)
-        return Verdict(
-            outcome="valid", reason=f"signed by {signer}", signer=signer, trusted_comment=parsed.trusted_comment
-        )
+
+        def message(prehashed: bool) -> bytes | None:
+            if prehashed:
+                return bytes_digest(data)
+            return data if len(data) <= MAX_LEGACY_BYTES else None
+
+        return check_signature(signature, keys, require_prehashed=require_prehashed, message=message, fits=_fits)
+
+    def verify_file(
+        self, path: Path, signature: bytes, *, keys: Sequence[PublicKey], require_prehashed: bool = False
+    ) -> Verdict:
+        """Check ``signature`` over the file at ``path``. Raises ``SignatureError`` (``sign.unreadable``)."""
+
+        def message(prehashed: bool) -> bytes | None:
+            with opened(path, subject="verify") as file:
+                if prehashed:
+                    return file_digest(file)
+                return file.read() if os.fstat(file.fileno()).st_size <= MAX_LEGACY_BYTES else None
+
+        return check_signature(signature, keys, require_prehashed=require_prehashed, message=message, fits=_fits)
 
 
-def _fits(key: PublicKey, signature: Signature, data: bytes) -> bool:
-    message = hashlib.blake2b(data, digest_size=64).digest() if signature.prehashed else data
-    comment = signature.signature + signature.trusted_comment.encode()
-    return _check(key, message, signature.signature) and _check(key, comment, signature.global_signature)
-
-
-def _check(key: PublicKey, message: bytes, signature: bytes) -> bool:
+def _fits(key: bytes, message: bytes, signature: bytes) -> bool:
     from nacl.exceptions import CryptoError
     from nacl.signing import VerifyKey
 
     try:
-        VerifyKey(key.key).verify(message, signature)
+        VerifyKey(key).verify(message, signature)
     except (CryptoError, ValueError):
         return False
     return True

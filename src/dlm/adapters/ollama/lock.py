@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dlm.domain.errors import ExportError
+from dlm.domain.kernel_lock import try_lock
 from dlm.domain.text_files import disk_error
 
 _PAUSE_S = 0.1
@@ -29,7 +29,7 @@ def only_registration(path: Path, wait_s: float) -> Iterator[None]:
         raise disk_error(exc, path) from exc
     with file:
         until = time.monotonic() + wait_s
-        while not _taken(file.fileno()):
+        while not try_lock(file.fileno()):
             if time.monotonic() > until:
                 raise ExportError(
                     "ollama.busy",
@@ -39,21 +39,3 @@ def only_registration(path: Path, wait_s: float) -> Iterator[None]:
                 )
             time.sleep(_PAUSE_S)
         yield
-
-
-def _taken(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-    else:
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True

@@ -94,6 +94,19 @@ class SqliteMetrics:
         except (sqlite3.Error, OSError) as exc:
             raise unwritable(path, exc) from exc
 
+    def backup(self, dlm_id: str, into: Path) -> None:
+        """Copy the database as it stands at one moment."""
+        with reading(self._locate(dlm_id) / METRICS) as connection:
+            if connection is None:
+                return
+            try:
+                connection.rollback()  # the copy takes a snapshot of its own
+                with closing(sqlite3.connect(into)) as copy:
+                    connection.backup(copy)
+                    copy.execute("PRAGMA journal_mode = DELETE")
+            except (sqlite3.Error, OSError) as exc:
+                raise unwritable(into, exc) from exc
+
     def exports(self, dlm_id: str) -> tuple[ExportMetrics, ...]:
         """Give all exports, newest first."""
         return self._read(dlm_id, lambda reader: reader.exports(), ())

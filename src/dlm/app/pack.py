@@ -1,0 +1,269 @@
+"""Pack a trained document into one file that another person can check and install."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+
+from dlm.app.base_access import open_base
+from dlm.app.callers import shielded, unwrapped
+from dlm.app.share_ports import SharingPorts
+from dlm.domain.base_models import BaseSpec, ResolvedBase
+from dlm.domain.document import Document
+from dlm.domain.errors import PackError
+from dlm.domain.events import Emit, Note, ignore
+from dlm.domain.manifest import Manifest, manifest_to_json
+from dlm.domain.minisign import trusted_comment
+from dlm.domain.pack import DOCUMENTS, STORE, ContentType, PackHeader
+from dlm.domain.pack_plan import LeftOut, PackPlan, content_type, plan_members, private_kinds, scrubbed_manifest
+from dlm.domain.provenance import (
+    chain_of_pack,
+    content_digest,
+    provenance_to_json,
+    state,
+    statement_comment,
+    with_signature,
+)
+from dlm.domain.store_layout import BUNDLED_BASE, MANIFEST, METRICS
+from dlm.domain.text_files import disk_error, write_atomic
+from dlm.domain.versions import own_version
+from dlm.ports.packs import PackJob
+from dlm.ports.signing import UnlockedKey
+
+SUFFIX = ".pack"
+SIDECAR = ".minisig"
+
+
+@attrs.frozen(kw_only=True)
+class PackOptions:
+    """The words of ``dlm pack``.
+
+    Args:
+        out: the pack's file; beside the document when None.
+        all_versions: older adapter versions too.
+        licensee_url: where the base's licence was accepted.
+        sign: with the home's own key: inside the pack, and beside it.
+        created_at: time written into the pack; that of the store's last change when None, so that the same content
+            gives the same file.
+    """
+
+    out: Path | None = None
+    include_exports: bool = False
+    include_base: bool = False
+    include_logs: bool = False
+    all_versions: bool = False
+    licensee_url: str | None = None
+    sign: bool = False
+    created_at: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PackReport:
+    """A pack was made.
+
+    Args:
+        private: what it tells about its author, in words.
+        left_out: what of the store stays here.
+        signature: the sidecar; None when it is not signed.
+        signer: fingerprint of the key.
+    """
+
+    path: Path
+    dlm_id: str
+    sha256: str
+    size_bytes: int
+    content_type: ContentType
+    private: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    signature: Path | None = None
+    signer: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give one object, as ``dlm pack --json`` prints it."""
+        record = attrs.asdict(self)
+        return {**record, "path": str(self.path), "signature": self.signature and str(self.signature)}
+
+
+def pack(document: Document, options: PackOptions, *, ports: SharingPorts, emit: Emit = ignore) -> PackReport:
+    """Write a document and its store into one file. Nothing in the store is changed.
+
+    Raises:
+        PackError: it was never trained, its base may not be passed on, or a file cannot be packed.
+        StoreError: another command is writing to the store.
+        SignatureError: it is to be signed and cannot be.
+    """
+    with unwrapped(), ExitStack() as stack:
+        emit = shielded(emit)
+        return _pack(document, options, ports, emit, stack)
+
+
+def default_name(document: Document) -> Path:
+    """Give the pack's file of a document: ``notes.dlm`` → ``notes.dlm.pack``."""
+    path = document.path or Path(f"{document.dlm_id}.dlm")
+    return path.with_name(path.name + SUFFIX)
+
+
+def _pack(document: Document, options: PackOptions, ports: SharingPorts, emit: Emit, stack: ExitStack) -> PackReport:
+    manifest = ports.store.manifest(document.dlm_id)
+    if manifest is None or ports.store.current(document.dlm_id) is None:
+        raise PackError(
+            "pack.not-trained",
+            "this document has not been trained yet, so there is nothing to pack",
+            hint=f"Train it first: dlm train {document.path or '<document>'}",
+        )
+    base = _base(document, manifest, options, ports, emit) if options.include_base else None
+    stack.enter_context(ports.store.writer(document.dlm_id))
+    root = ports.store.location(document.dlm_id)
+    plan = plan_members(
+        _entries(root),
+        current=_current(manifest),
+        include_exports=options.include_exports,
+        include_logs=options.include_logs,
+        all_versions=options.all_versions,
+    )
+    files = {f"{STORE}{member}": root / member for member in plan.members if member not in (MANIFEST, METRICS)}
+    if METRICS in plan.members:
+        scratch = Path(stack.enter_context(_scratch()))
+        ports.metrics.backup(document.dlm_id, scratch / METRICS)
+        files[f"{STORE}{METRICS}"] = scratch / METRICS
+    if base is not None:
+        files |= _base_files(base)
+    job = _job(document, manifest, options, plan, files, ports)
+    key = stack.enter_context(ports.signer.unlock(ports.ask)) if options.sign else None
+    if key is not None:
+        job = attrs.evolve(job, provenance=lambda checksums: _provenance(checksums, manifest, key, ports))
+    written = ports.packs.write(job, _target(document, options), emit=emit)
+    private = private_kinds(plan)
+    emit(Note(subject="pack", message=f"it holds {', '.join(private)}"))
+    return PackReport(
+        path=written.path,
+        dlm_id=document.dlm_id,
+        sha256=written.sha256,
+        size_bytes=written.size_bytes,
+        content_type=job.header.content_type,
+        private=private,
+        left_out=plan.left_out,
+        signature=sign_beside(written.path, key, ports) if key is not None else None,
+        signer=ports.signer.public_key().name if key is not None else None,
+    )
+
+
+def _base(
+    document: Document, manifest: Manifest, options: PackOptions, ports: SharingPorts, emit: Emit
+) -> ResolvedBase:
+    """Find the base's files, past the gate of its licence."""
+    access = open_base(document, manifest, registry=ports.registry, now=ports.clock.now())
+    _refuse_unlicensed(access.spec, options.licensee_url)
+    return ports.registry.fetch(access.spec, bundled=ports.store.bundled_base(document.dlm_id), emit=emit)
+
+
+def _refuse_unlicensed(spec: BaseSpec, url: str | None) -> None:
+    """A base may travel when its listed licence allows it; whether others do, nobody here knows."""
+    is_known_free = spec.redistributable and not spec.key.startswith(("hf:", "path:"))
+    if is_known_free:
+        return
+    if url is None:
+        terms = spec.license_url or "its makers' page"
+        raise PackError(
+            "pack.base-license",
+            f"the licence of {spec.key} does not let everybody pass its weights on, as far as is known ({terms})",
+            hint="If you may, add --i-am-the-licensee <address of your acceptance>; or leave --include-base out.",
+        )
+    if not re.fullmatch(r"https://[^\s/]+\.[^\s]+", url):
+        raise PackError(
+            "pack.licensee-url", f"{url[:80]!r} is not an https:// address", hint="Give the page of your acceptance."
+        )
+
+
+def _entries(root: Path) -> list[str]:
+    try:
+        found = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
+    except OSError as exc:
+        raise disk_error(exc, root) from exc
+    return [path.relative_to(root).as_posix() for path in found]
+
+
+def _current(manifest: Manifest) -> Mapping[str | None, int]:
+    named: dict[str | None, int] = dict(manifest.adapter_versions.items())
+    return named | ({None: manifest.adapter_version} if manifest.adapter_version else {})
+
+
+def _base_files(base: ResolvedBase) -> dict[str, Path]:
+    """The base's regular files, links resolved, under the digest that the adapter was trained on."""
+    folder = f"{STORE}{BUNDLED_BASE}/{base.spec.revision or (base.sha256 or '')[:40]}"
+    paths = [path for path in sorted(base.folder.rglob("*")) if path.is_file()]
+    return {f"{folder}/{path.relative_to(base.folder).as_posix()}": path.resolve() for path in paths}
+
+
+def _job(
+    document: Document,
+    manifest: Manifest,
+    options: PackOptions,
+    plan: PackPlan,
+    files: Mapping[str, Path],
+    ports: SharingPorts,
+) -> PackJob:
+    name = document.path.name if document.path else f"{document.dlm_id}.dlm"
+    kind = content_type(include_base=options.include_base, include_exports=options.include_exports)
+    header = PackHeader(
+        created_at=options.created_at or manifest.updated_at,
+        tool_version=own_version(),
+        content_type=kind,
+        platform_hint=ports.platform,
+        licensee_acceptance_url=options.licensee_url if options.include_base else None,
+        executables=tuple(sorted(member for member in files if member.endswith("_launch.sh"))),
+    )
+    return PackJob(
+        header=header,
+        dlm_id=document.dlm_id,
+        base_model=manifest.base_model,
+        base_model_revision=manifest.base_model_revision,
+        base_model_sha256=manifest.base_model_sha256,
+        adapter_version=manifest.adapter_version,
+        texts={
+            f"{DOCUMENTS}{name}": document.text.encode(),
+            f"{STORE}{MANIFEST}": scrubbed_manifest(manifest_to_json(manifest), MANIFEST).encode(),
+        },
+        files=files,
+    )
+
+
+def _provenance(checksums: Mapping[str, str], manifest: Manifest, key: UnlockedKey, ports: SharingPorts) -> bytes:
+    """Say what is in the pack, and sign that."""
+    now = ports.clock.now()
+    statement = state(chain_of_pack(checksums, manifest), signed_at=now, key=ports.signer.public_key())
+    comment = statement_comment(content_digest(checksums), signed_at=now)
+    signature = key.sign_bytes(statement.signed_bytes(), trusted_comment=comment)
+    return provenance_to_json(with_signature(statement, signature)).encode()
+
+
+def sign_beside(pack: Path, key: UnlockedKey, ports: SharingPorts) -> Path:
+    """Write the signature of a finished pack beside it; gives its path."""
+    sidecar = pack.with_name(pack.name + SIDECAR)
+    comment = trusted_comment(int(ports.clock.now().timestamp()), pack.name)
+    write_atomic(sidecar, key.sign_file(pack, trusted_comment=comment).encode())
+    return sidecar
+
+
+def _target(document: Document, options: PackOptions) -> Path:
+    return options.out or default_name(document)
+
+
+def _scratch() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="dlm-pack-")
+
+
+def epoch_time(seconds: str | None) -> datetime | None:
+    """Read ``SOURCE_DATE_EPOCH``; None when it is not set or no number."""
+    try:
+        return datetime.fromtimestamp(int(seconds or ""), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
