@@ -121,7 +121,7 @@ class Wire:
                     if partial.size >= reached + CHUNK_BYTES:  # it got on: a long download may be cut many times
                         attempt, reached = 1, partial.size
                     self._wait(attempt, trouble)
-        meter.finish(size_of(target))
+            meter.finish(partial.size)
 
     def fetch_signature(self, url: str, target: Path) -> tuple[Path | None, str | None]:
         """Give the fetched signature, or why there may be one that could not be fetched, or neither: there is none."""
