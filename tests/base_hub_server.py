@@ -53,7 +53,7 @@ def local_hub() -> Iterator[LocalHub]:
 @contextmanager
 def serving(hub: LocalHub, handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
     """Answer with ``handler`` at ``hub.url`` for the length of a ``with`` block."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     hub.url = f"http://127.0.0.1:{server.server_port}"
@@ -63,6 +63,11 @@ def serving(hub: LocalHub, handler: type[BaseHTTPRequestHandler]) -> Iterator[No
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        return  # a client that hangs up early
 
 
 def handler_of(hub: LocalHub) -> type[BaseHTTPRequestHandler]:

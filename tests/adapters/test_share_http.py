@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ import attrs
 import pytest
 
 from dlm.adapters.share.http import HttpShare
-from dlm.domain.errors import ShareError
+from dlm.adapters.share.wire import proxy_of
+from dlm.domain.errors import ShareError, StoreError
 from dlm.domain.events import Progress, ignore
 from dlm.domain.share import Address, parse_address
 from dlm.domain.transfer import LIMITS, TransferLimits
@@ -19,6 +23,7 @@ from dlm.testing.share_contract import PACK, SIGNATURE, parcel
 from share_site import Site, cut, redirect, served, status
 
 PATH = "/shelf/notes.dlm.pack"
+TAG = f'"{hashlib.sha256(PACK).hexdigest()}"'
 
 
 @pytest.fixture
@@ -210,10 +215,11 @@ def test_a_pack_that_changes_between_two_parts_is_fetched_anew(site: Site, into:
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Content-Range": "bytes 999-2499999/2500000"},
+        {"Content-Range": "bytes 999-2500003/2500004", "ETag": TAG},
+        {"Content-Range": "bytes 1000-2000/2500004", "ETag": TAG},
         {"Content-Range": "bytes 1000-2500003/2500004", "ETag": '"other"'},
-        {"Content-Range": "bytes 1000-2000/2500004"},
-        {},
+        {"Content-Range": "bytes 1000-2500003/2500004"},
+        {"ETag": TAG},
     ],
 )
 def test_a_part_that_does_not_fit_is_never_glued_on(
@@ -258,9 +264,55 @@ def test_what_will_not_pass_is_told_at_once(site: Site, into: Path, code: int, e
     assert len(site.requests) == 1
 
 
-def test_the_announced_digest_is_checked(site: Site, into: Path) -> None:
-    import hashlib
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_a_disk_that_takes_no_more_is_told_and_nothing_is_left(site: Site, into: Path) -> None:
+    import resource
 
+    site.files[PATH] = PACK
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(StoreError):
+            pull(site, into)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(into.iterdir()) == []
+
+
+def test_a_full_disk_is_told_when_the_last_byte_is_flushed(
+    site: Site, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    site.files[PATH] = PACK
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError) as caught:
+        pull(site, into)
+    assert (caught.value.code, list(into.iterdir())) == ("disk.full", [])
+
+
+def test_proxies_are_for_the_outside_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "all_proxy", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    assert proxy_of("https://host.example/x") == "http://proxy.example:3128"
+    assert proxy_of("http://host.example/x") is None
+    assert proxy_of("https://inside.example/x") is None
+    assert proxy_of("https://127.0.0.1/x") is None
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:s3cret@proxy.example")
+    assert proxy_of("http://host.example/x") == "socks5://me:s3cret@proxy.example"
+
+
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://me:s3cret@proxy.example")
+    with pytest.raises(ShareError, match="proxy") as caught:
+        HttpShare({}).pull(parse_address("https://host.example/x", exists=lambda _: False), into, emit=ignore)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_announced_digest_is_checked(site: Site, into: Path) -> None:
     site.files[PATH] = PACK
     assert pull(site, into, sha256=hashlib.sha256(PACK).hexdigest()).pack.exists()
     (into / "adapter.dlm.pack").unlink()

@@ -47,7 +47,7 @@ def test_the_body_says_what_it_is_and_how_to_fetch_it() -> None:
     _, body = card(signed=True, revision="v2")
     assert "dlm pull hf:anna/notes@v2\n" in body
     assert "| dlm_id | 01ARZ3NDEKTSV4RRFFQ69G5FAV |" in body
-    assert "| base_model | smollm2-135m (HuggingFaceTB/SmolLM2-135M-Instruct) |" in body
+    assert "| base_model | smollm2-135m \\(HuggingFaceTB/SmolLM2-135M-Instruct\\) |" in body
     assert "| adapter_version | 3 |" in body
     assert "adapter.dlm.pack.minisig" in body
     assert "unknown" not in body

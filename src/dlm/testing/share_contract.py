@@ -136,10 +136,16 @@ class ShareContract:
         self, share: SharePort, place: Address, tmp_path: Path, into: Path
     ) -> None:
         share.push(parcel(tmp_path), place, emit=ignore)
-        with pytest.raises(ValueError, match="enough"):
-            share.pull(place, into, emit=_failing)
-        assert list(into.iterdir()) == []
+        for failing in (_failing, _failing_at_the_end):
+            with pytest.raises(ValueError, match="enough"):
+                share.pull(place, into, emit=failing)
+            assert list(into.iterdir()) == []
 
 
 def _failing(_: Event) -> None:
     raise ValueError("enough")
+
+
+def _failing_at_the_end(event: Event) -> None:
+    if isinstance(event, Progress) and event.done == event.total:
+        raise ValueError("enough")

@@ -7,8 +7,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from dlm.domain.errors import ShareError
 from dlm.domain.events import Emit, Note, Progress
@@ -92,7 +92,7 @@ class Partial:
         etag: strong tag of what they are the beginning of; None when it has none, and they cannot be continued.
     """
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: FileIO) -> None:
         self._path = path
         self._file = file
         self.size = 0
@@ -106,8 +106,10 @@ class Partial:
         self.size, self.etag = 0, etag
 
     def write(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
         with disk_errors(self._path):
-            self._file.write(chunk)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         self.size += len(chunk)
 
 
@@ -116,12 +118,12 @@ def arriving(target: Path) -> Iterator[Partial]:
     """Give a partial file beside ``target`` that becomes it when the block ends well, and is removed when not."""
     part = target.with_name(f"{target.name}.part")
     with disk_errors(part):
-        file = part.open("wb", buffering=CHUNK_BYTES)
+        # Unbuffered: on a full disk, closing would try to write what is left, and fail once more in its own words.
+        file = part.open("wb", buffering=0)
     try:
         with file:
             yield Partial(part, file)
             with disk_errors(part):
-                file.flush()
                 os.fsync(file.fileno())
         with disk_errors(target):
             part.replace(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from dlm.adapters.share.files import Meter, disk_errors, pieces, require_digest, size_of, tell_warning
@@ -125,8 +126,12 @@ def _file_size(path: Path) -> int | None:
 def _copy(source: Path, size: int, target: Path, stage: str, *, emit: Emit) -> None:
     """Copy ``size`` bytes of a file so that the target is there as a whole or not at all."""
     meter = Meter(stage, emit)
-    write_chunks_atomic(target, pieces(source, size, meter))
-    meter.finish(size)
+
+    def told() -> Iterator[bytes]:
+        yield from pieces(source, size, meter)
+        meter.finish(size)
+
+    write_chunks_atomic(target, told())
 
 
 def _beside(pack: Path) -> Path:

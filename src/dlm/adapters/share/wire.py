@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
@@ -84,17 +86,17 @@ class Wire:
         size = size_of(path)
         meter = Meter("upload", emit)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        with quiet_logs(), self._client(url) as client:
+        with quiet_logs():
             for attempt in range(1, self.limits.attempts + 1):
                 try:
-                    with self._answer(client, "POST", url, headers, lambda: pieces(path, size, meter)) as response:
+                    with self._answer("POST", url, headers, lambda: pieces(path, size, meter)) as response:
                         if not response.is_success:
                             raise self._bad_status(url, response.status_code)
                     break
                 except _NotConnected as trouble:
                     self._wait(attempt, trouble)
                 except _Trouble as trouble:
-                    raise trouble.error from trouble.__cause__
+                    raise trouble.error from None
         meter.finish(size)
 
     def fetch(self, url: str, target: Path, *, cap: int, emit: Emit) -> None:
@@ -108,18 +110,18 @@ class Wire:
             StoreError: a disk that is full or cannot be written.
         """
         meter = Meter("download", emit)
-        with quiet_logs(), arriving(target) as partial, self._client(url) as client:
+        with quiet_logs(), arriving(target) as partial:
             attempt, reached = 0, 0
             while True:
                 attempt += 1
                 try:
-                    self._attempt(client, url, partial, cap, meter)
+                    self._attempt(url, partial, cap, meter)
                     break
                 except _Trouble as trouble:
                     if partial.size >= reached + CHUNK_BYTES:  # it got on: a long download may be cut many times
                         attempt, reached = 1, partial.size
                     self._wait(attempt, trouble)
-        meter.finish(size_of(target))
+            meter.finish(partial.size)
 
     def fetch_signature(self, url: str, target: Path) -> tuple[Path | None, str | None]:
         """Give the fetched signature, or why there may be one that could not be fetched, or neither: there is none."""
@@ -129,11 +131,11 @@ class Wire:
             return None, None if exc.code == "share.missing" else exc.message
         return target, None
 
-    def _attempt(self, client: httpx.Client, url: str, partial: Partial, cap: int, meter: Meter) -> None:
+    def _attempt(self, url: str, partial: Partial, cap: int, meter: Meter) -> None:
         headers = {"Accept-Encoding": "identity"}
         if partial.size and partial.etag is not None:
             headers |= {"Range": f"bytes={partial.size}-", "If-Range": partial.etag}
-        with self._answer(client, "GET", url, headers) as response:
+        with self._answer("GET", url, headers) as response:
             total = self._begin(response, url, partial)
             if total is not None and total > cap:
                 raise self._too_large(url, cap)
@@ -176,13 +178,12 @@ class Wire:
                     if came < self.limits.slow_bytes:
                         raise self._cut(url, "the other side sends next to nothing")
                     since, came = time.monotonic(), 0
-        except httpx.TransportError as exc:
-            raise self._trouble(url, exc) from exc
+        except (httpx.HTTPError, httpx.StreamError) as exc:
+            raise self._trouble(url, exc) from None
 
     @contextmanager
     def _answer(
         self,
-        client: httpx.Client,
         method: str,
         url: str,
         headers: Mapping[str, str],
@@ -192,8 +193,7 @@ class Wire:
         here, auth = url, self.auth
         for _ in range(self.limits.redirects + 1):
             credentials = {"Authorization": auth} if auth is not None else {}
-            response = self._ask(client, method, here, {**headers, **credentials}, body() if body else None)
-            with _closing(response):
+            with self._asked(method, here, {**headers, **credentials}, body) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS[method] or location is None:
                     yield response
@@ -204,19 +204,54 @@ class Wire:
             here, auth = hop.url, auth if hop.same_origin else None
         raise self._bad_redirect(url, f"more than {self.limits.redirects} times")
 
-    def _ask(
-        self, client: httpx.Client, method: str, url: str, headers: Mapping[str, str], body: Iterator[bytes] | None
-    ) -> httpx.Response:
+    @contextmanager
+    def _asked(
+        self, method: str, url: str, headers: Mapping[str, str], body: Callable[[], Iterator[bytes]] | None
+    ) -> Iterator[httpx.Response]:
+        """Give the answer to one request, over a connection of its own.
+
+        The library's client is left out: it reads redirects even where it does not follow them, logs addresses with
+        their queries, keeps cookies.
+        """
         import httpx
 
+        limits = self.limits
+        timeout = httpx.Timeout(limits.read_s, connect=limits.connect_s, pool=limits.pool_s)
         try:
-            request = client.build_request(method, url, headers=headers, content=body)
-            return client.send(request, stream=True)
-        except (httpx.TransportError, httpx.InvalidURL) as exc:
-            raise self._trouble(url, exc) from exc
+            request = httpx.Request(
+                method,
+                url,
+                headers={"User-Agent": _USER_AGENT, "Accept": "*/*", **headers},
+                content=body() if body else None,
+                extensions={"timeout": timeout.as_dict()},
+            )
+            transport = self._transport(url)
+        except httpx.InvalidURL:
+            raise self._unreachable(url, "it is no web address") from None
+        with transport:
+            try:
+                response = transport.handle_request(request)
+            except (httpx.HTTPError, httpx.StreamError) as exc:
+                raise self._trouble(url, exc) from None
+            try:
+                yield response
+            finally:
+                response.close()
+
+    def _transport(self, url: str) -> httpx.HTTPTransport:
+        import httpx
+
+        encryption = (self.encryption or usual_certificates)()
+        proxy = proxy_of(url) if self.proxies else None
+        try:
+            return httpx.HTTPTransport(verify=encryption, proxy=proxy)
+        except (ValueError, ImportError):
+            why = "the proxy that the environment names cannot be used"  # the cause may hold the proxy's password
+            raise self._unreachable(url, why) from None
 
     def _trouble(self, url: str, exc: Exception) -> Exception:
-        """Give what an exception of the HTTP library means."""
+        """Give what an exception of the HTTP library means. It is not chained: it may quote what the server sent, and
+        that may quote our secrets."""
         import httpx
 
         if _is_certificate_fault(exc):
@@ -225,35 +260,26 @@ class Wire:
                 f"{shown_url(url)} shows a certificate that is not the expected one",
                 hint=_ENCRYPTION,
             )
-        if isinstance(exc, httpx.TimeoutException):
-            why = "it did not answer in time"
-        else:
-            why = redacted(str(exc) or type(exc).__name__, self.address, self.auth)
-        error = self._unreachable(url, why)
+        error = self._unreachable(url, self._why(exc))
         not_connected = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         return _NotConnected(error) if not_connected else _Trouble(error)
+
+    def _why(self, exc: Exception) -> str:
+        import httpx
+
+        if isinstance(exc, httpx.TimeoutException):
+            return "it did not answer in time"
+        if isinstance(exc, httpx.ConnectError):
+            return redacted(str(exc), self.address, self.auth)
+        if isinstance(exc, httpx.ProxyError):
+            return "the proxy in between refused"
+        return "the connection broke off, or the answer is not HTTP"
 
     def _wait(self, attempt: int, trouble: _Trouble) -> None:
         wait_s = wait_before(attempt, jitter=self.jitter(), retry_after=trouble.retry_after, limits=self.limits)
         if wait_s is None:
-            raise trouble.error from trouble.__cause__
+            raise trouble.error from None
         self.sleep(wait_s)
-
-    def _client(self, url: str) -> httpx.Client:
-        import httpx
-
-        limits = self.limits
-        timeout = httpx.Timeout(limits.read_s, connect=limits.connect_s, pool=limits.pool_s)
-        # Proxy settings of the environment are for the outside world, never for this machine itself.
-        outside = self.proxies and not is_loopback(httpx.URL(url).host)
-        encryption = self.encryption or usual_certificates
-        return httpx.Client(
-            timeout=timeout,
-            follow_redirects=False,
-            trust_env=outside,
-            verify=encryption(),
-            headers={"User-Agent": _USER_AGENT, "Accept": "*/*"},
-        )
 
     def _bad_status(self, url: str, status: int) -> ShareError:
         where = shown_url(url)
@@ -288,20 +314,23 @@ class Wire:
         return _Trouble(self._unreachable(url, why))
 
 
-@contextmanager
-def _closing(response: httpx.Response) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        response.close()
-
-
 @functools.cache
 def usual_certificates() -> ssl.SSLContext:
     """Give the trusted certificates, read once: that takes longer than fetching a small file."""
     import httpx
 
     return httpx.create_ssl_context()
+
+
+def proxy_of(url: str) -> str | None:
+    """Give the proxy that the environment names for an address; never one for this machine itself."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _is_certificate_fault(exc: BaseException | None) -> bool:
