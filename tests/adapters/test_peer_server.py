@@ -219,6 +219,29 @@ def test_a_machine_without_a_network_has_no_address(monkeypatch: pytest.MonkeyPa
     assert server.lan_address() is None
 
 
+def test_the_newer_protocol(pack: Path) -> None:
+    try:
+        bound = HttpPeerServer(clock=FixedClock()).bind("::1", 0)
+    except ShareError:
+        pytest.skip("this machine has no IPv6")
+    with bound, bound.start(job_of(pack), emit=ignore) as peer:
+        assert peer.url.startswith(f"peer://[::1]:{bound.address[1]}/")
+        assert ask(peer.address, "GET", target(peer)).body == CONTENT
+
+
+def test_a_server_that_cannot_begin_says_so(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise OSError("no room for the key")
+
+    monkeypatch.setattr(running, "server_context", fail)
+    with (
+        HttpPeerServer(clock=FixedClock()).bind("127.0.0.1", 0) as bound,
+        pytest.raises(ShareError, match="no room for the key") as caught,
+    ):
+        bound.start(job_of(pack, is_encrypted=True), emit=ignore)
+    assert caught.value.code == "serve.failed"
+
+
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("127.0.0.1", 70_000), ("127.0.0.1", -1)])
 def test_an_address_that_cannot_be_had(host: str, port: int) -> None:
     with pytest.raises(ShareError) as caught:

@@ -67,6 +67,8 @@ class HttpRunningPeer:
         self._thread = threading.Thread(target=self._run, name="dlm-peer", daemon=True)
         self._thread.start()
         self._ready.wait()
+        if self._done.is_set():
+            self._raise_failure()
 
     def _url(self, server: HttpPeerServer, job: PeerJob, secret: bytes) -> str:
         host, port = self.address
