@@ -17,9 +17,11 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+import peer_child
 from dlm.adapters.peer import HttpPeerServer, running, server
 from dlm.adapters.peer.timing import PeerTiming
 from dlm.adapters.system_clock import SystemClock
@@ -27,7 +29,7 @@ from dlm.domain.errors import ShareError
 from dlm.domain.events import Event, PeerAnswered, ignore
 from dlm.testing.clocks import A_MOMENT, FixedClock
 from dlm.testing.peer_server_contract import target
-from peer_client import DLM_ID, ask, job_of, send, serving, slow_reader
+from peer_client import DLM_ID, ask, job_of, send, serving, slow_reader, small_connection
 
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
 
@@ -338,6 +340,28 @@ def test_a_download_that_does_not_finish_is_cut_off(pack: Path, how: str, monkey
 
 def _interrupt(timeout_s: float | None = None) -> bool:
     raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one program")
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_lets_a_download_finish_and_a_second_one_does_not(pack: Path, times: int) -> None:
+    pack.write_bytes(bytes(16 << 20))
+    command = [sys.executable, peer_child.__file__, str(pack)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        url = urlsplit(child.stdout.readline().strip())
+        address, asked = (str(url.hostname), url.port or 0), f"{url.path}?{url.query}"
+        with small_connection(address, asked) as sock:
+            assert sock.recv(1, socket.MSG_PEEK) == b"H"
+            child.send_signal(signal.SIGINT)
+            while ask(address, "HEAD", asked).status == 200:
+                time.sleep(0.01)
+            if times == 2:
+                child.send_signal(signal.SIGINT)
+                assert child.wait(5) == 130
+            else:
+                assert read_rest(sock) == bytes(16 << 20)
+        assert child.wait(5) == 130
 
 
 def test_idle_connections_do_not_hold_up_the_end(pack: Path) -> None:
