@@ -6,7 +6,7 @@ import hashlib
 import http.client
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,16 @@ def send(address: tuple[str, int], data: bytes, *, method: str = "GET") -> PeerA
 
 
 @contextmanager
-def slow_reader(running: RunningPeer) -> Iterator[socket.socket]:
-    """Ask for the pack over a connection that holds little, and leave the reading to the caller."""
+def small_connection(address: tuple[str, int], target: str) -> Iterator[socket.socket]:
+    """Send a request over a connection that holds little, and leave the reading to the caller."""
     with socket.socket() as sock:
         sock.settimeout(20)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        sock.connect(running.address)
-        sock.sendall(f"GET {target(running)} HTTP/1.1\r\nHost: peer\r\n\r\n".encode())
+        sock.connect(address)
+        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: peer\r\n\r\n".encode())
         yield sock
+
+
+def slow_reader(running: RunningPeer) -> AbstractContextManager[socket.socket]:
+    """Ask for the pack over a small connection."""
+    return small_connection(running.address, target(running))

@@ -17,9 +17,11 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+import peer_child
 from dlm.adapters.peer import HttpPeerServer, running, server
 from dlm.adapters.peer.timing import PeerTiming
 from dlm.adapters.system_clock import SystemClock
@@ -27,7 +29,7 @@ from dlm.domain.errors import ShareError
 from dlm.domain.events import Event, PeerAnswered, ignore
 from dlm.testing.clocks import A_MOMENT, FixedClock
 from dlm.testing.peer_server_contract import target
-from peer_client import DLM_ID, ask, job_of, send, serving, slow_reader
+from peer_client import DLM_ID, ask, job_of, send, serving, slow_reader, small_connection
 
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
 
@@ -146,7 +148,7 @@ def test_a_pack_that_shrinks_on_the_way_never_looks_complete(pack: Path) -> None
 def test_the_word_of_a_proxy_is_not_believed(pack: Path) -> None:
     seen: list[Event] = []
     with serving(pack, emit=seen.append) as peer:
-        ask(peer.address, "GET", "/", {"X-Forwarded-For": "10.9.9.9", "Forwarded": "for=10.9.9.9"})
+        ask(peer.address, "GET", "/", {"X-Forwarded-For": "10.9.9.9", "X-Forwarded-Proto": "https"})
     assert [e.client for e in seen if isinstance(e, PeerAnswered)] == ["127.0.0.1"]
 
 
@@ -219,6 +221,29 @@ def test_a_machine_without_a_network_has_no_address(monkeypatch: pytest.MonkeyPa
     assert server.lan_address() is None
 
 
+def test_the_newer_protocol(pack: Path) -> None:
+    try:
+        bound = HttpPeerServer(clock=FixedClock()).bind("::1", 0)
+    except ShareError:
+        pytest.skip("this machine has no IPv6")
+    with bound, bound.start(job_of(pack), emit=ignore) as peer:
+        assert peer.url.startswith(f"peer://[::1]:{bound.address[1]}/")
+        assert ask(peer.address, "GET", target(peer)).body == CONTENT
+
+
+def test_a_server_that_cannot_begin_says_so(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise OSError("no room for the key")
+
+    monkeypatch.setattr(running, "server_context", fail)
+    with (
+        HttpPeerServer(clock=FixedClock()).bind("127.0.0.1", 0) as bound,
+        pytest.raises(ShareError, match="no room for the key") as caught,
+    ):
+        bound.start(job_of(pack, is_encrypted=True), emit=ignore)
+    assert caught.value.code == "serve.failed"
+
+
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("127.0.0.1", 70_000), ("127.0.0.1", -1)])
 def test_an_address_that_cannot_be_had(host: str, port: int) -> None:
     with pytest.raises(ShareError) as caught:
@@ -275,9 +300,8 @@ def test_a_running_download_may_finish_while_others_hear_that_it_is_over(pack: P
         first = sock.recv(1024)
         stopping = threading.Thread(target=peer.stop)
         stopping.start()
-        while ask(peer.address, "GET", target(peer)).status == 200:
+        while ask(peer.address, "HEAD", target(peer)).status != 410:
             time.sleep(0.01)
-        assert ask(peer.address, "GET", target(peer)).status == 410
         assert stopping.is_alive()
         size = len(first)
         while piece := sock.recv(1 << 20):
@@ -285,7 +309,7 @@ def test_a_running_download_may_finish_while_others_hear_that_it_is_over(pack: P
         stopping.join(10)
         assert size > 16 << 20
     wait_for(seen, 2)
-    (download,) = (e for e in seen if isinstance(e, PeerAnswered) and e.sent_bytes == 16 << 20)
+    (download,) = (e for e in seen if isinstance(e, PeerAnswered) and e.method == "GET")
     assert download.is_complete
 
 
@@ -315,6 +339,28 @@ def test_a_download_that_does_not_finish_is_cut_off(pack: Path, how: str, monkey
 
 def _interrupt(timeout_s: float | None = None) -> bool:
     raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one program")
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_lets_a_download_finish_and_a_second_one_does_not(pack: Path, times: int) -> None:
+    pack.write_bytes(bytes(16 << 20))
+    command = [sys.executable, peer_child.__file__, str(pack)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        url = urlsplit(child.stdout.readline().strip())
+        address, asked = (str(url.hostname), url.port or 0), f"{url.path}?{url.query}"
+        with small_connection(address, asked) as sock:
+            assert sock.recv(1, socket.MSG_PEEK) == b"H"
+            child.send_signal(signal.SIGINT)
+            while ask(address, "HEAD", asked).status != 410:
+                time.sleep(0.01)
+            if times == 2:
+                child.send_signal(signal.SIGINT)
+                assert child.wait(5) == 130
+            else:
+                assert read_rest(sock) == bytes(16 << 20)
+        assert child.wait(5) == 130
 
 
 def test_idle_connections_do_not_hold_up_the_end(pack: Path) -> None:

@@ -193,7 +193,7 @@ def test_after_the_end_no_token_holds() -> None:
     assert decide(opened, "/", f"token={token}") == Refuse(404)
     assert decide(opened, f"/{DLM_ID}", f"token={token}", method="POST") == Refuse(405)
     assert decide(opened, f"/{DLM_ID}", "") == Refuse(401)
-    assert decide(opened, f"/{DLM_ID}", f"token={token}") == Refuse(410)
+    assert {decide(opened, f"/{DLM_ID}", f"token={token}") for _ in range(100)} == {Refuse(410)}
     assert decide(opened, f"/{DLM_ID}", "token=forged") == Refuse(410)
 
 

@@ -75,7 +75,7 @@ class RunningPeer(Protocol):
         """End all tokens at once, let running transfers finish for up to 10 s, and free the port.
 
         A second call, from another thread or after the first was interrupted, cuts the transfers off. Calls on a
-        stopped server do nothing.
+        stopped server do nothing. Raises as ``wait`` does.
         """
         ...
 

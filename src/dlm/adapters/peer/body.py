@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import Executor
+from contextlib import aclosing
 
 from starlette.types import Receive, Send
 
@@ -37,8 +38,10 @@ class FileBody:
         """Send everything, or cut the connection off: the reader was too slow or has gone, or the file ended early."""
         try:
             with self._file.open() as file:
-                async for chunk in chunks(file, self._part.first, self._part.length, self._executor):
-                    await self._send_pieces(chunk, send, connection)
+                # Closed before the file is: a read that is under way must not meet another file under its number.
+                async with aclosing(chunks(file, self._part.first, self._part.length, self._executor)) as read:
+                    async for chunk in read:
+                        await self._send_pieces(chunk, send, connection)
         except OSError:  # a timeout is one, too
             connection.abort()
             return

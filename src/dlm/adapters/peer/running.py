@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # only compared with
 _UNKNOWN_ADDRESS = "<address>"
 _READERS = 4
-_WAIT_S = 0.5
-"""Ctrl-C does not interrupt a wait without end on Windows."""
+_WAIT_S = 0.1
+"""How soon Ctrl-C is heard where it does not interrupt a wait: on Windows, and where another thread gets the signal."""
 
 
 class HttpRunningPeer:
@@ -67,6 +67,8 @@ class HttpRunningPeer:
         self._thread = threading.Thread(target=self._run, name="dlm-peer", daemon=True)
         self._thread.start()
         self._ready.wait()
+        if self._done.is_set():
+            self._raise_failure()
 
     def _url(self, server: HttpPeerServer, job: PeerJob, secret: bytes) -> str:
         host, port = self.address
@@ -132,7 +134,6 @@ class HttpRunningPeer:
             self._ready.set()
             try:
                 await asyncio.wait((accepting, closing), return_when=asyncio.FIRST_COMPLETED)
-                self._gate.close()
                 await connections.finish(self._server.timing.finish_s, self._urgent)
             finally:
                 closing.cancel()

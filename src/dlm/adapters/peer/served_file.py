@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import BinaryIO
@@ -68,7 +68,7 @@ def served_signature(path: Path) -> ServedFile:
     return ServedFile(path, len(content), f'"{hashlib.sha256(content).hexdigest()}"', content=content)
 
 
-async def chunks(file: BinaryIO, first: int, length: int, executor: Executor) -> AsyncIterator[bytes]:
+async def chunks(file: BinaryIO, first: int, length: int, executor: Executor) -> AsyncGenerator[bytes, None]:
     """Give ``length`` bytes from ``first`` on, up to 1 MiB at a time, fewer when the file ends early.
 
     One chunk is read ahead, in another thread, while the last one is sent.
@@ -91,7 +91,8 @@ async def chunks(file: BinaryIO, first: int, length: int, executor: Executor) ->
                 ahead = loop.run_in_executor(executor, read, at)
             yield chunk
     finally:
-        await asyncio.wait([ahead])  # the caller closes the file next
+        await asyncio.wait([ahead])
+        ahead.exception()  # of a chunk that nobody waits for any more
 
 
 def _identity(path: Path) -> tuple[int, int, int]:
