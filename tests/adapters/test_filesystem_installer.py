@@ -65,7 +65,7 @@ def unlocked(home: Path) -> set[str]:
     """Give the texts of the store, the lock of a process that was killed left out."""
     lock = store_in(home) / ".lock"
     if lock.exists():
-        staged = installer_in(home).stage(ID)
+        staged = installer_in(home).stage()
         with pytest.raises(StoreError) as caught:
             installer_in(home).install(ID, staged, replace=True)
         assert caught.value.code == "store.lock-stale"
@@ -115,7 +115,7 @@ def test_a_full_disk_at_any_step_leaves_a_whole_store(
     for step in range(1, 100):
         home = tmp_path / str(step)
         install(installer_in(home), "old")
-        staged = installer_in(home).stage(ID)
+        staged = installer_in(home).stage()
         fill(staged, "new")
         try:
             with watched_steps(at_step(step, _full)):
@@ -135,7 +135,7 @@ def test_a_full_disk_at_any_step_leaves_a_whole_store(
 
 def test_a_store_in_use_is_not_replaced(tmp_path: Path) -> None:
     install(installer_in(tmp_path), "old")
-    staged = installer_in(tmp_path).stage(ID)
+    staged = installer_in(tmp_path).stage()
     fill(staged, "new")
     with FileStore(tmp_path, FixedClock()).writer(ID), pytest.raises(StoreError) as caught:
         installer_in(tmp_path).install(ID, staged, replace=True)
@@ -147,7 +147,7 @@ def test_a_store_in_use_is_not_replaced(tmp_path: Path) -> None:
 def test_a_lock_left_behind_is_broken_on_request(tmp_path: Path) -> None:
     install(installer_in(tmp_path), "old")
     (store_in(tmp_path) / ".lock").write_text(f"999999999\n{socket.gethostname()}\n1\n\n")
-    staged = installer_in(tmp_path).stage(ID)
+    staged = installer_in(tmp_path).stage()
     fill(staged, "new")
     with pytest.raises(StoreError) as caught:
         installer_in(tmp_path).install(ID, staged, replace=True)
@@ -165,7 +165,7 @@ def test_a_store_that_was_only_begun_is_no_store(tmp_path: Path) -> None:
 def test_somebody_who_comes_in_the_moment_without_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installer, "exchange", lambda *_: False)
     install(installer_in(tmp_path), "old")
-    staged = installer_in(tmp_path).stage(ID)
+    staged = installer_in(tmp_path).stage()
     fill(staged, "new")
     rename = Path.rename
     begun: list[AbstractContextManager[object]] = []
@@ -202,7 +202,7 @@ def test_two_at_once(tmp_path: Path) -> None:
 
 
 def test_somebody_else_installs_for_too_long(tmp_path: Path) -> None:
-    staged = installer_in(tmp_path).stage(ID)
+    staged = installer_in(tmp_path).stage()
     fill(staged, "new")
     program = (
         "import sys\nfrom dlm.domain.kernel_lock import try_lock\n"
@@ -233,7 +233,7 @@ def test_only_what_was_staged_is_installed_or_discarded(tmp_path: Path) -> None:
 def test_stores_have_no_links_for_a_place(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "manifest.json").write_text("mine")
-    staged = installer_in(tmp_path).stage(ID)
+    staged = installer_in(tmp_path).stage()
     fill(staged, "new")
     store_in(tmp_path).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StoreError) as caught:

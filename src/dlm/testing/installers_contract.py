@@ -86,19 +86,10 @@ class InstallerContract:
 
     @pytest.mark.parametrize("dlm_id", ["../x", "/etc/x", "", ID.lower(), f"{ID}\n", f"{ID}/x"])
     def test_ids_that_are_paths(self, installer: InstallPort, dlm_id: str) -> None:
-<<<<<<< HEAD
         staged = installer.stage()
         with pytest.raises(StoreError) as caught:
             installer.install(dlm_id, staged, replace=True)
         assert caught.value.code == "store.bad-id"
-=======
-        staged = installer.stage()
-        with pytest.raises(StoreError) as staging:
-            installer.stage()
-        with pytest.raises(StoreError) as installing:
-            installer.install(dlm_id, staged, replace=True)
-        assert (staging.value.code, installing.value.code) == ("store.bad-id", "store.bad-id")
->>>>>>> packs
 
     def test_links_are_not_installed(self, installer: InstallPort) -> None:
         staged = installer.stage()
