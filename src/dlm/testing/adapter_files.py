@@ -28,7 +28,7 @@ class FakeAdapterFiles:
         if not isinstance(use_qlora, bool):
             raise _damaged(folder / "training_run.json", "training_run_json", "use_qlora")
         return AdapterFacts(
-            base_name=str(config["base"]),
+            base_name=str(config["base_model_name_or_path"]),
             kind="LORA",
             ranks={_MODULE: int(config["r"])},
             alphas={_MODULE: 2.0 * int(config["r"])},
@@ -60,7 +60,7 @@ def write_fake_adapter(
     """Write a folder that :class:`FakeAdapterFiles` reads, and give it."""
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, dict[str, object]] = {
-        "adapter_config.json": {"base": base_name, "r": rank, "use_dora": use_dora},
+        "adapter_config.json": {"base_model_name_or_path": base_name, "r": rank, "use_dora": use_dora},
         "adapter_model.safetensors": {},
         "training_run.json": {"use_qlora": use_qlora},
     }

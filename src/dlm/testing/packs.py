@@ -55,6 +55,9 @@ class PlainPacks:
         members = {**job.texts, **{name: path.read_bytes() for name, path in job.files.items()}}
         members[HEADER] = header_to_json(job.header).encode()
         checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(members.items())}
+        if job.provenance is not None:
+            members[PROVENANCE] = job.provenance(checksums)
+            checksums[PROVENANCE] = hashlib.sha256(members[PROVENANCE]).hexdigest()
         manifest = PackManifest(
             dlm_id=job.dlm_id,
             base_model=job.base_model,

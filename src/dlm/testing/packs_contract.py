@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,18 @@ class PacksContract:
         found = {f"store/{p.relative_to(into).as_posix()}": p.read_bytes() for p in into.rglob("*") if p.is_file()}
         expected = {name: data for name, data in job.texts.items() if name.startswith("store/")}
         assert found == expected | {"store/blobs/ab/abcd.png": b"\0\xff" * 300}
+
+    def test_provenance_knows_every_other_member(self, packs: PackPort, tmp_path: Path) -> None:
+        asked: list[dict[str, str]] = []
+
+        def provenance(checksums: Mapping[str, str]) -> bytes:
+            asked.append(dict(checksums))
+            return b"{}"
+
+        written = packs.write(a_job(provenance=provenance), tmp_path / "a.pack", emit=ignore)
+        contents = packs.check(written.path, emit=ignore)
+        assert contents.provenance == "{}"
+        assert asked == [{name: digest for name, digest in contents.checksums.items() if name != "provenance.json"}]
 
     def test_equal_jobs_give_equal_bytes(self, packs: PackPort, tmp_path: Path) -> None:
         one, two = tmp_path / "one", tmp_path / "two"

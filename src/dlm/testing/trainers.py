@@ -93,7 +93,10 @@ def _steps_in(folder: Path) -> int:
 def _write(into: Path, job: TrainingJob, step: int) -> None:
     learned = hashlib.sha256(f"{job.train_rows!r}{job.recipe!r}{step}".encode()).hexdigest()
     _json(into / "adapter_model.safetensors", {"learned": learned})
-    _json(into / "adapter_config.json", {"r": job.recipe.lora_r.value, "base": job.base.spec.hf_id})
+    _json(
+        into / "adapter_config.json",
+        {"peft_type": "LORA", "r": job.recipe.lora_r.value, "base_model_name_or_path": job.base.spec.hf_id},
+    )
     _json(into / "training_state.json", {"counters": {"step": step}})
     _json(into / "training_run.json", {"use_qlora": job.plan.use_qlora.value})
 
