@@ -44,6 +44,13 @@ PORTS = (
     "references",
     "launcher",
     "ollama",
+    "packs",
+    "installs",
+    "signer",
+    "trust",
+    "verifier",
+    "shares",
+    "peers",
 )
 PROPERTIES = {port: port for port in PORTS} | {"metrics": "run_metrics"}
 
