@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from dlm.adapters.packs import TarZstdPacks, tar, unfolding, writing
 from dlm.domain.errors import DiskError, PackError, StoreError
 from dlm.domain.events import Event, Progress, ignore
+from dlm.domain.pack_adapter import adapter_settings_problem
 from dlm.domain.pack_names import NameSet, member_problem
 from dlm.testing.packs_contract import VERSION, a_header, a_job, store_texts
 from filesystem_steps import watched_steps
@@ -290,3 +292,10 @@ def test_what_an_observer_raises_passes(tmp_path: Path) -> None:
 
 def _is_last(event: Event) -> bool:
     return isinstance(event, Progress) and event.stage == "pack"
+
+
+def test_whatever_peft_writes_of_itself_is_accepted() -> None:
+    from peft import LoraConfig
+
+    written = LoraConfig(r=8, target_modules="all-linear").to_dict()
+    assert adapter_settings_problem(json.dumps(written, default=list)) is None
