@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,8 +21,19 @@ from dlm.domain.errors import PackError
 from dlm.domain.events import Emit, Note, ignore
 from dlm.domain.manifest import Manifest, manifest_to_json
 from dlm.domain.minisign import trusted_comment
-from dlm.domain.pack import DOCUMENTS, STORE, ContentType, PackHeader
-from dlm.domain.pack_plan import LeftOut, PackPlan, content_type, plan_members, private_kinds, scrubbed_manifest
+from dlm.domain.pack import STORE, STORE_MANIFEST, ContentType, PackHeader
+from dlm.domain.pack_adapter import is_pickle
+from dlm.domain.pack_names import document_member
+from dlm.domain.pack_plan import (
+    LAUNCH_SCRIPT,
+    LeftOut,
+    PackPlan,
+    content_type,
+    plan_members,
+    private_kinds,
+    scrubbed_manifest,
+)
+from dlm.domain.pack_records import pack_time
 from dlm.domain.provenance import (
     chain_of_pack,
     content_digest,
@@ -51,8 +61,8 @@ class PackOptions:
         all_versions: older adapter versions too.
         licensee_url: where the base's licence was accepted.
         sign: with the home's own key: inside the pack, and beside it.
-        created_at: time written into the pack; that of the store's last change when None, so that the same content
-            gives the same file.
+        source_date_epoch: time written into the pack, as the variable ``SOURCE_DATE_EPOCH`` has it; that of the store's
+            last change when None, so that the same content gives the same file.
     """
 
     out: Path | None = None
@@ -62,7 +72,7 @@ class PackOptions:
     all_versions: bool = False
     licensee_url: str | None = None
     sign: bool = False
-    created_at: datetime | None = None
+    source_date_epoch: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -199,7 +209,7 @@ def _current(manifest: Manifest) -> Mapping[str | None, int]:
 def _base_files(base: ResolvedBase) -> dict[str, Path]:
     """The base's regular files, links resolved, under the digest that the adapter was trained on."""
     folder = f"{STORE}{BUNDLED_BASE}/{base.spec.revision or (base.sha256 or '')[:40]}"
-    paths = [path for path in sorted(base.folder.rglob("*")) if path.is_file()]
+    paths = [path for path in sorted(base.folder.rglob("*")) if path.is_file() and not is_pickle(path.name)]
     return {f"{folder}/{path.relative_to(base.folder).as_posix()}": path.resolve() for path in paths}
 
 
@@ -212,14 +222,15 @@ def _job(
     ports: SharingPorts,
 ) -> PackJob:
     name = document.path.name if document.path else f"{document.dlm_id}.dlm"
+    launch_scripts = (member for member, path in files.items() if member.endswith(LAUNCH_SCRIPT) and _may_start(path))
     kind = content_type(include_base=options.include_base, include_exports=options.include_exports)
     header = PackHeader(
-        created_at=options.created_at or manifest.updated_at,
+        created_at=pack_time(options.source_date_epoch, manifest.updated_at),
         tool_version=own_version(),
         content_type=kind,
         platform_hint=ports.platform,
         licensee_acceptance_url=options.licensee_url if options.include_base else None,
-        executables=tuple(sorted(member for member in files if member.endswith("_launch.sh"))),
+        executables=tuple(sorted(launch_scripts)),
     )
     return PackJob(
         header=header,
@@ -229,8 +240,8 @@ def _job(
         base_model_sha256=manifest.base_model_sha256,
         adapter_version=manifest.adapter_version,
         texts={
-            f"{DOCUMENTS}{name}": document.text.encode(),
-            f"{STORE}{MANIFEST}": scrubbed_manifest(manifest_to_json(manifest), MANIFEST).encode(),
+            document_member(name): document.text.encode(),
+            STORE_MANIFEST: scrubbed_manifest(manifest_to_json(manifest), MANIFEST).encode(),
         },
         files=files,
     )
@@ -261,9 +272,5 @@ def _scratch() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix="dlm-pack-")
 
 
-def epoch_time(seconds: str | None) -> datetime | None:
-    """Read ``SOURCE_DATE_EPOCH``; None when it is not set or no number."""
-    try:
-        return datetime.fromtimestamp(int(seconds or ""), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+def _may_start(path: Path) -> bool:
+    return os.access(path, os.X_OK)

@@ -84,12 +84,13 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="DLM_SHARE_AUTH",
         kind="dlm",
-        effect="Sent as the `Authorization` header by `dlm push` and `dlm pull` to the web address you name, to no other.",
+        effect="Sent as the `Authorization` header by `dlm push` and `dlm pull` to the web address you name, to no "
+        "other.",
     ),
     Variable(
         name="SOURCE_DATE_EPOCH",
         kind="dlm",
-        effect="Seconds since 1970 that `dlm pack` writes as its time of making; else the time of the store's last change.",
+        effect="Seconds since 1970 that `dlm pack` writes as its time of making; else that of the store's last change.",
     ),
     Variable(
         name="DLM_SERVER_API_KEY",

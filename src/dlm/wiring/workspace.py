@@ -340,7 +340,7 @@ class Workspace(Parts):
         Args:
             ask: asks for the passphrase of the own key, when it has one.
         """
-        from dlm.app.pack import PackOptions, epoch_time, pack
+        from dlm.app.pack import PackOptions, pack
 
         options = PackOptions(
             out=Path(out) if out is not None else None,
@@ -350,7 +350,7 @@ class Workspace(Parts):
             all_versions=all_versions,
             licensee_url=licensee_url,
             sign=sign,
-            created_at=epoch_time(self.environ.get(_EPOCH)),
+            source_date_epoch=self.environ.get(_EPOCH),
         )
         return pack(document, options, ports=self._sharing_ports(ask), emit=on_event)
 
@@ -384,7 +384,7 @@ class Workspace(Parts):
         on_event: Emit = ignore,
     ) -> PushReport:
         """Send a document or pack somewhere. See :func:`dlm.app.share.push`."""
-        from dlm.app.pack import PackOptions, epoch_time
+        from dlm.app.pack import PackOptions
         from dlm.app.share import push
 
         options = PackOptions(
@@ -393,7 +393,7 @@ class Workspace(Parts):
             include_logs=include_logs,
             licensee_url=licensee_url,
             sign=sign,
-            created_at=epoch_time(self.environ.get(_EPOCH)),
+            source_date_epoch=self.environ.get(_EPOCH),
         )
         return push(_source(source), to, options, insecure=insecure, ports=self._sharing_ports(ask), emit=on_event)
 
