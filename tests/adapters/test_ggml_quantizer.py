@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from pathlib import Path
 
@@ -62,8 +63,10 @@ def test_a_package_without_a_folder_is_not_installed() -> None:
 def test_a_library_that_writes_other_blocks_is_not_used(kind: GgmlType, monkeypatch: pytest.MonkeyPatch) -> None:
     class Other(GgmlLibrary):
         def quantize(self, number: int, source: int, target: int, **rest: object) -> int:  # type: ignore[override]
-            other = probe.TYPE_IDS["Q5_0" if kind == "Q5_1" else "Q5_1"] if number == probe.TYPE_IDS[kind] else number
-            return super().quantize(other, source, target, **rest)  # type: ignore[arg-type]
+            written = super().quantize(number, source, target, **rest)  # type: ignore[arg-type]
+            if number == probe.TYPE_IDS[kind]:
+                ctypes.c_ubyte.from_address(target).value ^= 1
+            return written
 
     monkeypatch.setattr("dlm.adapters.ggml.quantizer.GgmlLibrary", Other)
     assert f"it writes other {kind} blocks" in (GgmlQuantizer([XLLAMACPP]).missing() or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -175,7 +176,13 @@ def _weights(importance: memoryview, columns: int) -> Floats:
             "the importance matrix has numbers below zero, or that are none",
             hint="Delete the folder cache/imatrix in dlm's home, or export with --no-imatrix.",
         )
-    return weights
+    largest = float(weights.max(initial=0.0))
+    # Only their ratios count; by a power of two they stay exact. ggml adds up products with squared numbers in float32.
+    return weights if largest < _LARGEST_IMPORTANCE else weights * np.float32(2.0 ** -math.frexp(largest)[1])
+
+
+_LARGEST_IMPORTANCE = 1e12
+"""Times the square of the largest number, times a row's columns, it stays within float32."""
 
 
 def _cores() -> int:
