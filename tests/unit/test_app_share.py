@@ -176,6 +176,22 @@ class TestInstalling:
         assert provenance_from_json(provenance).signer.name == sharing.signer.public_key().name
         assert theirs.train(got).status == "nothing-to-do"
 
+    def test_a_strangers_word_that_it_is_trusted_does_not_count(
+        self, sharing: Sharing, document: Document, tmp_path: Path
+    ) -> None:
+        mine = sharing.home("mine")
+        with mine.store.writer(ID) as writer:
+            manifest = mine.store.manifest(ID)
+            assert manifest is not None
+            writer.save_manifest(attrs.evolve(manifest, trusts_sources=True, installed_from="a" * 64))
+        pack = mine.pack(document)
+        assert b"trusts_sources" not in bytes.fromhex(json.loads(pack.path.read_text())["store/manifest.json"])
+        theirs = sharing.home("theirs")
+        theirs.unpack(pack.path, out=tmp_path / "got")
+        installed = theirs.store.manifest(ID)
+        assert installed is not None
+        assert not installed.trusts_sources
+
     def test_a_document_of_that_name_stays(self, sharing: Sharing, document: Document, tmp_path: Path) -> None:
         pack = sharing.home("mine").pack(document)
         (tmp_path / "got").mkdir()

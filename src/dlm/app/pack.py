@@ -122,15 +122,10 @@ def default_name(document: Document) -> Path:
 
 
 def _pack(document: Document, options: PackOptions, ports: SharingPorts, emit: Emit, stack: ExitStack) -> PackReport:
-    manifest = ports.store.manifest(document.dlm_id)
-    if manifest is None or ports.store.current(document.dlm_id) is None:
-        raise PackError(
-            "pack.not-trained",
-            "this document has not been trained yet, so there is nothing to pack",
-            hint=f"Train it first: dlm train {document.path or '<document>'}",
-        )
-    base = _base(document, manifest, options, ports, emit) if options.include_base else None
+    base = _base(document, _trained(document, ports), options, ports, emit) if options.include_base else None
+    key = stack.enter_context(ports.signer.unlock(ports.ask)) if options.sign else None
     stack.enter_context(ports.store.writer(document.dlm_id))
+    manifest = _trained(document, ports)
     root = ports.store.location(document.dlm_id)
     plan = plan_members(
         _entries(root),
@@ -147,7 +142,6 @@ def _pack(document: Document, options: PackOptions, ports: SharingPorts, emit: E
     if base is not None:
         files |= _base_files(base)
     job = _job(document, manifest, options, plan, files, ports)
-    key = stack.enter_context(ports.signer.unlock(ports.ask)) if options.sign else None
     if key is not None:
         job = attrs.evolve(job, provenance=lambda checksums: _provenance(checksums, manifest, key, ports))
     written = ports.packs.write(job, _target(document, options), emit=emit)
@@ -164,6 +158,18 @@ def _pack(document: Document, options: PackOptions, ports: SharingPorts, emit: E
         signature=sign_beside(written.path, key, ports) if key is not None else None,
         signer=ports.signer.public_key().name if key is not None else None,
     )
+
+
+def _trained(document: Document, ports: SharingPorts) -> Manifest:
+    """Give the store's manifest; read anew under the writer lock, since a training may have ended meanwhile."""
+    manifest = ports.store.manifest(document.dlm_id)
+    if manifest is None or not _current(manifest):
+        raise PackError(
+            "pack.not-trained",
+            "this document has not been trained yet, so there is nothing to pack",
+            hint=f"Train it first: dlm train {document.path or '<document>'}",
+        )
+    return manifest
 
 
 def _base(

@@ -109,7 +109,13 @@ def _target(contents: PackContents, folder: Path, *, force: bool) -> Path:
 def _complete(staged: Path, contents: PackContents, target: Path, ports: SharingPorts) -> None:
     """Write what the store of a stranger's document says here: where it is now, where it came from, who signed it."""
     manifest = manifest_from_json(contents.store_manifest, f"{STORE}{MANIFEST}")
-    here = attrs.evolve(manifest, source_path=str(target), installed_from=contents.sha256, updated_at=ports.clock.now())
+    here = attrs.evolve(
+        manifest,
+        source_path=str(target),
+        installed_from=contents.sha256,
+        trusts_sources=False,
+        updated_at=ports.clock.now(),
+    )
     write_atomic(staged / MANIFEST, manifest_to_json(here).encode())
     if contents.provenance is not None:
         write_atomic(staged / PROVENANCE, contents.provenance.encode())

@@ -163,7 +163,8 @@ def is_dropped(path: str) -> str | None:
 
 
 def scrubbed_manifest(text: str, path: str) -> str:
-    """Give a store's manifest without what concerns the sender alone: folders, and their word to a licence.
+    """Give a store's manifest without what concerns the sender alone: folders, whom they trusted, their word to a
+    licence.
 
     Raises:
         StoreError: it is not a manifest.
@@ -174,6 +175,8 @@ def scrubbed_manifest(text: str, path: str) -> str:
             manifest,
             source_path=_file_name(manifest.source_path),
             license_acceptance=None,
+            installed_from=None,
+            trusts_sources=False,
             exports=tuple(attrs.evolve(row, smoke_output_first_line=None) for row in manifest.exports),
         )
     )
