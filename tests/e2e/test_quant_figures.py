@@ -44,8 +44,8 @@ pytestmark = pytest.mark.model
 ROOT = Path(__file__).parents[2]
 CALIBRATED_ON = ("tests/learning/dev/*.dlm", "examples/*.dlm")
 MEASURED_ON = "tests/learning/report/*.dlm"
-PIECE = 64
-"""Tokens of text before the one that is predicted."""
+PIECE, STARTS = 64, (0, 200)
+"""Tokens of text before the one that is predicted, and where they begin."""
 
 Distributions = list["np.ndarray[Any, np.dtype[np.float64]]"]
 
@@ -151,7 +151,7 @@ def _loaded(base: ResolvedBase) -> tuple[Any, Sequence[Sequence[int]]]:
     texts = [calibration_text(_contents(str(path.relative_to(ROOT)))) for path in sorted(ROOT.glob(MEASURED_ON))]
     ids = [
         *(list(prompt["input_ids"]) for prompt in prompts),
-        *(tokenizer(text)["input_ids"][:PIECE] for text in texts),
+        *(tokenizer(text)["input_ids"][start : start + PIECE] for text in texts for start in STARTS),
     ]
     return AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32).eval(), ids
 
