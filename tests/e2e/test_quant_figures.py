@@ -44,10 +44,18 @@ pytestmark = pytest.mark.model
 ROOT = Path(__file__).parents[2]
 CALIBRATED_ON = ("tests/learning/dev/*.dlm", "examples/*.dlm")
 MEASURED_ON = "tests/learning/report/*.dlm"
-PIECE, STARTS = 64, (0, 200)
-"""Tokens of text before the one that is predicted, and where they begin."""
+PIECES, PIECE = 10, 100
+"""How many pieces of text are read, and their tokens; four of each are predicted from all before."""
 
 Distributions = list["np.ndarray[Any, np.dtype[np.float64]]"]
+
+
+@attrs.frozen
+class Asked:
+    """Token ids, and the positions after which the next token is asked for."""
+
+    ids: list[int]
+    after: tuple[int, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -109,14 +117,14 @@ def test_the_figures_of_the_levels(narrow: ResolvedBase, tmp_path: Path) -> None
     base = write_widened(narrow, tmp_path / "wide")
     matrix, path = tmp_path / "imatrix.gguf", tmp_path / "level.gguf"
     _collect(base, matrix)
-    model, prompts = _loaded(base)
-    expected = _in_torch(model, prompts)
+    model, asked = _loaded(base)
+    expected = _in_torch(model, asked)
     found = {}
     for level in LEVELS:
         write_level(base.folder, base.config, path, level.quant, matrix if level.weighed else None)
         _take_weights(model, base, path)
-        file = _divergence(expected, _in_torch(model, prompts))
-        runtime = _divergence(expected, _in_llama_cpp(path, prompts)) if level.weighed else math.nan
+        file = _divergence(expected, _in_torch(model, asked))
+        runtime = _divergence(expected, _in_llama_cpp(path, asked)) if level.weighed else math.nan
         found[level] = file, runtime
         print(f"{level.name:<19} {path.stat().st_size / 1e6:4.0f} MB  file {file:.4f}  llama.cpp {runtime:.4f} nats")
     assert [level.name for level, (file, _) in found.items() if file > level.file] == []
@@ -138,22 +146,21 @@ def _contents(*patterns: str) -> Iterator[str]:
             yield from (section.content for section in Document.load(path).sections)
 
 
-def _loaded(base: ResolvedBase) -> tuple[Any, Sequence[Sequence[int]]]:
-    """Give the model in 32 bits, and what is asked: ordinary questions, and the beginning of some documents."""
+def _loaded(base: ResolvedBase) -> tuple[Any, Sequence[Asked]]:
+    """Give the model in 32 bits, and what is asked: ordinary questions, and text of some documents."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
-    prompts = [
-        tokenizer.apply_chat_template([{"role": "user", "content": probe.question}], add_generation_prompt=True)
-        for probe in PROBES
-    ]
-    texts = [calibration_text(_contents(str(path.relative_to(ROOT)))) for path in sorted(ROOT.glob(MEASURED_ON))]
-    ids = [
-        *(list(prompt["input_ids"]) for prompt in prompts),
-        *(tokenizer(text)["input_ids"][start : start + PIECE] for text in texts for start in STARTS),
-    ]
-    return AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32).eval(), ids
+    asked = []
+    for probe in PROBES:
+        turns = [{"role": "user", "content": probe.question}]
+        ids = list(tokenizer.apply_chat_template(turns, add_generation_prompt=True)["input_ids"])
+        asked.append(Asked(ids, (len(ids) - 1,)))
+    text = tokenizer(calibration_text(_contents(MEASURED_ON)), verbose=False)["input_ids"]
+    for start in range(0, PIECES * PIECE, PIECE):
+        asked.append(Asked(text[start : start + PIECE], tuple(range(PIECE // 4 - 1, PIECE, PIECE // 4))))
+    return AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32).eval(), asked
 
 
 def _take_weights(model: Any, base: ResolvedBase, path: Path) -> None:
@@ -171,17 +178,17 @@ def _take_weights(model: Any, base: ResolvedBase, path: Path) -> None:
             values[torch.from_numpy(order)] = torch.from_numpy(stored)
 
 
-def _in_torch(model: Any, prompts: Sequence[Sequence[int]]) -> Distributions:
+def _in_torch(model: Any, asked: Sequence[Asked]) -> Distributions:
     import torch
 
     with torch.inference_mode():
-        last = [model(torch.tensor([ids]), logits_to_keep=1).logits[0, -1] for ids in prompts]
-    return [logits.double().log_softmax(-1).numpy() for logits in last]
+        logits = [model(torch.tensor([part.ids])).logits[0, list(part.after)] for part in asked]
+    return list(torch.cat(logits).double().log_softmax(-1).numpy())
 
 
-def _in_llama_cpp(path: Path, prompts: Sequence[Sequence[int]]) -> Distributions:
+def _in_llama_cpp(path: Path, asked: Sequence[Asked]) -> Distributions:
     with LlamaCppRuntime(os.environ).open(RuntimeJob(model=path, context=256)) as running:
-        return [np.array(running.next_logprobs(ids)) for ids in prompts]
+        return [np.array(running.next_logprobs(part.ids[: at + 1])) for part in asked for at in part.after]
 
 
 def _divergence(expected: Distributions, found: Distributions) -> float:
