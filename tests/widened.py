@@ -7,11 +7,12 @@ base, scaled:
 - A third of the channels is there twice, each copy with 1/√2 of the value: norms see the same length, and what reads
   the copies adds up to the same sum. Norm weights take √(576/768) and epsilon 576/768, as a mean is now over more.
 - One of three groups of attention heads is there twice, and the output reads half of each.
-- The base in the package was once stored in 4 bits, which a 4-bit level would find again almost for nothing. So
-  channels, values of heads and inner channels are in random order, and the last two scaled one by one and back, by up to
-  a quarter. A block of 32 then holds numbers of many old ones.
+- The base in the package was once stored in 4 bits, in blocks of 32, which a 4-bit level finds again almost for
+  nothing: with zeros for the new channels Q4_K_M is as good as Q6_K. So channels, values of heads and inner channels
+  are in random order, and the last two scaled one by one and back, by up to a quarter.
 
-It is still a little kinder than a base of that width would be: rounding errors of the copies average out.
+It is still a little kinder than a base of that width would be, as rounding errors of the copies average out; and as a
+small model it is harder than most, in which single weights count less.
 """
 
 from __future__ import annotations
@@ -90,7 +91,6 @@ def _read(weights: Mapping[str, torch.Tensor], layer: str, name: str) -> torch.T
 
 
 def _parts(random: torch.Generator) -> _Parts:
-
     narrow = HIDDEN * (KV_HEADS - 1) // KV_HEADS
     return _Parts(
         **dict(zip(("channel", "share"), _drawn(narrow, HIDDEN, 0.5, random), strict=True)),
