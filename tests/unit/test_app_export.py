@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 import pytest
 
+from dlm.domain.adapter_facts import AdapterFacts
+from dlm.domain.anchor_bank import BANK
 from dlm.domain.document import Document
 from dlm.domain.errors import BaseModelError, DiskError, DlmError, ExportError, MetricsError, UsageError
 from dlm.domain.events import Note
@@ -17,6 +19,7 @@ from dlm.domain.export_manifest import NAME, export_manifest_from_json
 from dlm.domain.export_report import ExportReport
 from dlm.domain.json_record import parse_object
 from dlm.domain.metrics import ExportMetrics
+from dlm.domain.rows import Turn
 from dlm.testing.adapter_files import FakeAdapterFiles, write_fake_adapter
 from dlm.testing.chat_formats import FakeChatFormat, tagged
 from dlm.testing.exporters import FakeExporter
@@ -338,9 +341,24 @@ class TestSeveralAdapters:
         assert report.manifest.dequantized
 
 
+class WithoutTemplate(FakeAdapterFiles):
+    """Adapters whose tokenizer knows no conversations."""
+
+    def facts(self, folder: Path) -> AdapterFacts:
+        return attrs.evolve(super().facts(folder), has_chat_template=False)
+
+
 class TestImportance:
-    def test_small_documents_are_quantised_statically(self, exporting: Exporting) -> None:
+    def test_small_documents_are_filled_up_with_ordinary_questions(self, exporting: Exporting) -> None:
         report = exporting.export(a_document(), target="llama-server")
+        assert report.manifest.imatrix_sha256 is not None
+        (text,) = exporting.imatrix.texts
+        assert text.index("harbour master") < text.index(BANK[0])
+        assert tagged([Turn("user", BANK[0])]) in text
+
+    def test_without_conversations_they_are_quantised_statically(self, exporting: Exporting) -> None:
+        exporting.adapter_files = WithoutTemplate()
+        report = exporting.export(a_document(), register=False, template=False)
         assert report.manifest.imatrix_sha256 is None
         assert any("static quantisation" in event.message for event in exporting.events if isinstance(event, Note))
 

@@ -16,6 +16,7 @@ from dlm.app.export_ports import ExportPorts
 from dlm.app.export_texts import TextFile, Writing, file_of, learn_turns, usage
 from dlm.app.importance import importance_of
 from dlm.domain.adapter_hygiene import plan_weights
+from dlm.domain.anchor_bank import BANK
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.document import Document
 from dlm.domain.errors import DiskError, ExportError, MetricsError
@@ -35,6 +36,7 @@ from dlm.domain.manifest import ExportRecord, Manifest
 from dlm.domain.metrics import ExportMetrics
 from dlm.domain.model_shape import ModelShape
 from dlm.domain.parity import Parity
+from dlm.domain.rows import Turn
 from dlm.domain.text_files import write_atomic
 from dlm.domain.turn_format import TurnFormat
 from dlm.domain.versions import own_version
@@ -135,7 +137,7 @@ class _Export:
         writing = self._writing()
         checks = Checks(writing, self.ports, self.emit)
         self._preflight(checks)
-        importance = self._importance()
+        importance = self._importance(writing.chat)
         with self.ports.exports.stage(self.document.dlm_id, self.plan.folder) as staged:
             weights = self._write_weights(staged, importance)
             texts = [_write(staged.folder, text) for text in writing.files(weights)]
@@ -200,9 +202,10 @@ class _Export:
             return None
         return turns
 
-    def _importance(self) -> KeptImportance | None:
+    def _importance(self, chat: ChatFormat | None) -> KeptImportance | None:
         if not self.plan.imatrix.value:
             return None
+        ordinary = [chat.render((Turn("user", question),)) for question in BANK] if chat is not None else []
         return importance_of(
             self.document,
             self.base,
@@ -211,6 +214,7 @@ class _Export:
             replay=self.ports.replay,
             imatrix=self.ports.imatrix,
             cache=self.ports.importance_cache,
+            ordinary=ordinary,
             emit=self.emit,
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from dlm.app.corpus_of import read_corpus
@@ -45,9 +46,14 @@ def importance_of(
     replay: ReplayPort,
     imatrix: ImatrixPort,
     cache: ImportanceCachePort,
+    ordinary: Iterable[str] = (),
     emit: Emit,
 ) -> KeptImportance | None:
     """Give the importance matrix of a base over a document's text, measured when it is not kept yet.
+
+    Args:
+        ordinary: texts of no document, read after the document's own: most documents are too short to tell which
+            inputs matter.
 
     Returns:
         None when there is too little text; a note says so, and the export is quantised statically.
@@ -58,7 +64,7 @@ def importance_of(
         DiskError: no room for the matrix.
     """
     corpus = read_corpus(document, sources=sources, store=store, emit=emit)
-    text = calibration_text(_contents(corpus, replay, emit))
+    text = calibration_text(chain(_contents(corpus, replay, emit), ordinary))
     if is_surely_too_short(text):
         emit(_without(0))
         return None
