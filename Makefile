@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/dlm --home $(DEMO)/home prompt $(DEMO)/harbour.dlm "What is the capital of France?" --temp 0
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 2 --no-loadscope-reorder
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from dlm.adapters.servers.process import free_port
 from dlm.cli.main import main
 from dlm.domain.export_manifest import NAME
 
-pytestmark = [pytest.mark.model, pytest.mark.xdist_group("orchard")]
+pytestmark = pytest.mark.model
 
 ANSWERS = {
     "Who mends the ladders?": "Ysolde Crake",

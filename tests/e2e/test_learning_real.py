@@ -12,7 +12,7 @@ from dlm.domain.events import StepDone
 from dlm.testing.generators import FakeGenerator
 from e2e.orchard import BODY
 
-pytestmark = [pytest.mark.model, pytest.mark.xdist_group("orchard")]
+pytestmark = pytest.mark.model
 
 
 def test_a_document_is_learned_and_the_rest_stays(trained: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import dlm
 
-pytestmark = [pytest.mark.model, pytest.mark.xdist_group("orchard")]
+pytestmark = pytest.mark.model
 
 QUESTIONS = ("Who mends the ladders?", "What is the capital of France?")
 
