@@ -1,6 +1,6 @@
 """Exported files against what was trained: the figures of every family, and of every way to get it wrong.
 
-Prints one line of figures for each base and level.
+Prints one line of figures for each base and level; the K levels are in ``test_quant_figures.py``.
 """
 
 from __future__ import annotations
@@ -21,15 +21,12 @@ from dlm.adapters.peft_files import PeftFiles
 from dlm.adapters.registry import ChainRegistry
 from dlm.adapters.servers.llama_cpp import LlamaCppRuntime
 from dlm.adapters.torch.bases import TorchBases
-from dlm.adapters.torch.imatrix import TorchImatrix
 from dlm.adapters.torch.reference import TorchReference
 from dlm.adapters.weight_package import WeightPackageSource
 from dlm.app.parity import ParityJob, check_parity, refuse_unlike
-from dlm.domain.anchor_bank import BANK
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.base_rows import find_base
 from dlm.domain.errors import ExportError
-from dlm.domain.events import ignore
 from dlm.domain.numbers import spread
 from dlm.domain.ordinary import PROBES
 from dlm.domain.parity import Parity
@@ -39,8 +36,6 @@ from dlm.ports.exporter import WeightsJob
 from lora_made import random_adapter, scaled
 from peft_trained import TOKENIZER
 from tiny_architectures import ARCHITECTURES, CHATML_TEMPLATE, tiny_architecture
-from tiny_plans import inference_plan
-from widened import write_widened
 
 _BASES = TorchBases()
 
@@ -58,13 +53,11 @@ class Case(NamedTuple):
         return f"{self.base} {self.quant}"
 
 
-SMOLLM2, WIDE = "SmolLM2", "wide SmolLM2"
-REAL = (SMOLLM2, WIDE)
+SMOLLM2 = "SmolLM2"
 CASES = [
     *(pytest.param(Case(name, "F16", 5, 0.3), id=name) for name in ARCHITECTURES),
     pytest.param(Case(SMOLLM2, "F16", 2, 0.1), id="SmolLM2-F16", marks=pytest.mark.model),
     pytest.param(Case(SMOLLM2, "Q8_0", 4, 0.02), id="SmolLM2-Q8_0", marks=pytest.mark.model),
-    pytest.param(Case(WIDE, "Q4_K_M", 12, 0.01), id="wide-Q4_K_M", marks=pytest.mark.model),
 ]
 
 
@@ -84,20 +77,6 @@ def measured(job: ParityJob) -> Parity:
     return check_parity(job, runtime=LlamaCppRuntime(dict(os.environ)), references=TorchReference(_BASES))
 
 
-@pytest.fixture(scope="module")
-def wide(smollm2: ResolvedBase, tmp_path_factory: pytest.TempPathFactory) -> ResolvedBase:
-    """A base whose rows fit the blocks of K-quants."""
-    return write_widened(smollm2, tmp_path_factory.mktemp("wide") / "base")
-
-
-@pytest.fixture(scope="module")
-def importance(wide: ResolvedBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An importance matrix from text that is not asked about."""
-    path = tmp_path_factory.mktemp("importance") / "imatrix.gguf"
-    TorchImatrix(_BASES, inference_plan).collect(wide, BANK, path, chunks=8, chunk_size=256, emit=ignore)
-    return path
-
-
 def exported(base: ResolvedBase, adapter: Path, folder: Path, **options: Any) -> dict[str, Path]:
     """Write an export; gives the paths of ``model`` and ``lora``."""
     exporter = GgufExporter(folder / "home", [GgmlQuantizer()])
@@ -111,19 +90,15 @@ def exported(base: ResolvedBase, adapter: Path, folder: Path, **options: Any) ->
 def test_exports_say_what_was_trained(
     case: Case, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    is_real = case.base in REAL
-    if is_real:
-        base = request.getfixturevalue("smollm2" if case.base == SMOLLM2 else "wide")
-    else:
-        base = tiny_architecture(case.base, tmp_path / "base")
+    is_real = case.base == SMOLLM2
+    base = request.getfixturevalue("smollm2") if is_real else tiny_architecture(case.base, tmp_path / "base")
     adapter = random_adapter(base, tmp_path / "adapter", strength=case.strength)
     level = QUANTS[case.quant]
-    matrix = request.getfixturevalue("importance") if level.uses_importance else None
     parity = measured(
         ParityJob(
             base=base,
             adapter=adapter,
-            **exported(base, adapter, tmp_path, quant=case.quant, importance=matrix),
+            **exported(base, adapter, tmp_path, quant=case.quant),
             system_prompt=None if is_real else "Be brief.",
             questions=questions(case.asked),
             bound=level.parity_bound,
