@@ -229,6 +229,8 @@ def _job(
 ) -> PackJob:
     name = document.path.name if document.path else f"{document.dlm_id}.dlm"
     launch_scripts = (member for member, path in files.items() if member.endswith(LAUNCH_SCRIPT) and _may_start(path))
+    # Exports that stay here are nothing the other side could use.
+    travelling = manifest if options.include_exports else attrs.evolve(manifest, exports=())
     kind = content_type(include_base=options.include_base, include_exports=options.include_exports)
     header = PackHeader(
         created_at=pack_time(options.source_date_epoch, manifest.updated_at),
@@ -247,7 +249,7 @@ def _job(
         adapter_version=manifest.adapter_version,
         texts={
             document_member(name): document.text.encode(),
-            STORE_MANIFEST: scrubbed_manifest(manifest_to_json(manifest), MANIFEST).encode(),
+            STORE_MANIFEST: scrubbed_manifest(manifest_to_json(travelling), MANIFEST).encode(),
         },
         files=files,
     )
