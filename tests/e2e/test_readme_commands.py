@@ -23,6 +23,8 @@ PAGES = [
     *(ROOT / "docs" / "start" / f"{name}.md" for name in ("install", "first-train", "first-prompt")),
     *pages("docs/guides/*.md"),
 ]
+GO_ON = {"export": "README", "share": "README"}
+"""Pages that go on with the documents of another."""
 RUN = {"bash", "console", "python"}
 NOT_RUN = re.compile(r"not run: (installs .+)")
 
@@ -82,7 +84,7 @@ class _Reader:
         self.n_compared = 0
 
     def read(self, page: Path) -> None:
-        desk = self._folder / ("start" if page.parent.name == "start" else page.stem)
+        desk = self._folder / ("start" if page.parent.name == "start" else GO_ON.get(page.stem, page.stem))
         desk.mkdir(exist_ok=True)
         printed: str | None = None
         heading = ""
