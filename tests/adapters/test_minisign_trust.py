@@ -150,6 +150,6 @@ def test_full_and_forbidden_disks_are_told(trust: TrustFolder, monkeypatch: pyte
 
 def test_a_file_in_the_place_of_the_folder_is_told(trust: TrustFolder) -> None:
     trust.folder.write_text("x")
-    for attempt in (trust.keys, trust.problems, lambda: trust.trust(ANNA)):
+    for attempt in (trust.trusted, trust.problems, lambda: trust.trust(ANNA)):
         with pytest.raises(DlmError):
             attempt()
