@@ -8,12 +8,13 @@ import pytest
 
 import dlm
 from e2e.orchard import BODY, ORCHARD
+from e2e.shared_home import with_shared_answers
 
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> dlm.Workspace:
     """A home with the small base."""
-    return dlm.Workspace(tmp_path_factory.mktemp("real"))
+    return dlm.Workspace(with_shared_answers(tmp_path_factory.mktemp("real"), tmp_path_factory))
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import pytest
 import dlm
 from dlm.domain.exam import Exam
 from dlm.domain.inference_plan import resolve_inference_plan
+from e2e.shared_home import with_shared_answers
 from learning_set import Case, Figures, grade, unrelated
 
 pytestmark = pytest.mark.model
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.model
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Figures, Exam]:
     """Train once; all tests here look at the same model."""
-    workspace = dlm.Workspace(tmp_path_factory.mktemp("home"))
+    workspace = dlm.Workspace(with_shared_answers(tmp_path_factory.mktemp("home"), tmp_path_factory))
     case = Case.load("dev", "faq")
     report = workspace.train(case.document)
     base = workspace.registry.fetch(workspace.registry.describe(case.document.base_model))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from docs_pages import ROOT
+from e2e.shared_home import with_shared_answers
 
 NOTEBOOK = ROOT / "examples" / "first_steps.ipynb"
 
@@ -29,7 +30,10 @@ def test_the_notebook_is_kept_without_outputs() -> None:
 # nbclient and its kernel client leave sockets and loops to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::RuntimeWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_notebook_trains_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_trains_and_answers(
+    tmp_path: Path, home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_shared_answers(home, tmp_path_factory)
     for document in (ROOT / "examples").glob("*.dlm"):
         shutil.copy(document, tmp_path)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

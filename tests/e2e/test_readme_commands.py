@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from docs_pages import ROOT, Block, blocks, name_of, pages
+from e2e.shared_home import with_shared_answers
 
 PAGES = [
     ROOT / "README.md",
@@ -58,7 +59,8 @@ def test_commands_left_out_still_stand_in_their_page() -> None:
 @pytest.mark.model
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the pages show commands for bash")
 @pytest.mark.timeout(1800)
-def test_the_pages_do_what_they_say(tmp_path: Path) -> None:
+def test_the_pages_do_what_they_say(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with_shared_answers(tmp_path / "home", tmp_path_factory)
     reader = _Reader(tmp_path)
     for page in PAGES:
         reader.read(page)

@@ -13,6 +13,7 @@ import pytest
 import dlm
 from dlm.testing.generators import FakeGenerator
 from dlm.testing.trainers import FakeTrainer
+from e2e.shared_home import with_shared_answers
 
 pytestmark = pytest.mark.model
 
@@ -59,7 +60,7 @@ def the_document(edit: int) -> dlm.Document:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    home = tmp_path_factory.mktemp("home")
+    home = with_shared_answers(tmp_path_factory.mktemp("home"), tmp_path_factory)
     sketch = dlm.Workspace(home, trainer=FakeTrainer(), generator=FakeGenerator({}))
     for edit in range(9):
         assert sketch.train(the_document(edit)).adapter_version == edit + 1
