@@ -8,20 +8,18 @@ change of the file system, until one comes through. Prints the number of kills.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dlm.adapters.filesystem import FileStore
 from dlm.domain.manifest import Manifest
 from dlm.ports.store import StoreWriter
 from dlm.testing.clocks import A_MOMENT, FixedClock
 from dlm.testing.store_contract import ID, a_lock, a_manifest, commit, fill_version
-from filesystem_steps import watched_steps
+from filesystem_steps import survives_kill_before
 
 
 def old_manifest() -> Manifest:
@@ -74,26 +72,6 @@ def play(name: str, home: Path) -> None:
         SCENARIOS[name](writer)
 
 
-def _kill_before(step: int) -> Callable[[int, str, tuple[Any, ...]], None]:
-    def before(count: int, _: str, __: tuple[Any, ...]) -> None:
-        if count == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return before
-
-
-def _survives(name: str, home: Path, step: int) -> bool:
-    child = os.fork()
-    if child == 0:
-        with watched_steps(_kill_before(step)):
-            play(name, home)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) != 0:
-        raise SystemExit(f"the child failed by itself at step {step}")
-    return not os.WIFSIGNALED(status)
-
-
 def main(name: str, folder: Path) -> None:
     seed = prepare(folder / "seed").home
     step = 0
@@ -101,7 +79,7 @@ def main(name: str, folder: Path) -> None:
         step += 1
         home = folder / f"{step:03d}"
         shutil.copytree(seed, home)
-        if _survives(name, home, step):
+        if survives_kill_before(step, partial(play, name, home)):
             print(step - 1)
             return
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,3 +43,30 @@ def watched_steps(before: Before) -> Iterator[None]:
         finally:
             for patch in patches:
                 patch.stop()
+
+
+def at_step(wanted: int, act: Callable[[], None]) -> Before:
+    """Act before one step and let all others pass."""
+
+    def before(count: int, _: str, __: tuple[Any, ...]) -> None:
+        if count == wanted:
+            act()
+
+    return before
+
+
+def survives_kill_before(step: int, play: Callable[[], None]) -> bool:
+    """Play in a child that kills itself before its n-th step; tell whether it came to its end. Needs ``os.fork``.
+
+    Raises:
+        SystemExit: it failed by itself.
+    """
+    child = os.fork()
+    if child == 0:
+        with watched_steps(at_step(step, lambda: os.kill(os.getpid(), signal.SIGKILL))):
+            play()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) != 0:
+        raise SystemExit(f"the child failed by itself at step {step}")
+    return not os.WIFSIGNALED(status)

@@ -8,10 +8,9 @@ its n-th change of the file system, until one comes through. Prints the number o
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from dlm.adapters.filesystem.importances import FileImportanceCache
 from dlm.domain.text_files import write_atomic
 from dlm.testing.clocks import FixedClock
 from dlm.testing.importance_cache_contract import key_of
-from filesystem_steps import watched_steps
+from filesystem_steps import survives_kill_before
 
 KEY, OTHER = key_of("wanted"), key_of("other")
 
@@ -47,20 +46,9 @@ def prepare(home: Path) -> None:
     kept.path.write_bytes(b"damaged")
 
 
-def _survives(home: Path, step: int) -> bool:
-    def before(count: int, _: str, __: tuple[Any, ...]) -> None:
-        if count == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    child = os.fork()
-    if child == 0:
-        with watched_steps(before):
-            cache_in(home).get(KEY, build(b"new"))
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) != 0:
-        raise SystemExit(f"the child failed by itself at step {step}")
-    return not os.WIFSIGNALED(status)
+def build_in(home: Path) -> None:
+    """Build the matrix of a home anew."""
+    cache_in(home).get(KEY, build(b"new"))
 
 
 def main(folder: Path) -> None:
@@ -70,7 +58,7 @@ def main(folder: Path) -> None:
         step += 1
         home = folder / f"{step:03d}"
         shutil.copytree(folder / "seed", home)
-        if _survives(home, step):
+        if survives_kill_before(step, partial(build_in, home)):
             print(step - 1)
             return
 

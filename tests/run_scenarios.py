@@ -8,11 +8,10 @@ itself before its n-th change of the file system, until one comes through. Print
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from dlm.testing.generators import FakeGenerator
 from dlm.testing.hardware import FakeHardware
 from dlm.testing.trainers import FakeTrainer
 from dlm.wiring import Workspace
-from filesystem_steps import watched_steps
+from filesystem_steps import survives_kill_before
 from run_cases import ANSWERS, BODY, CountingRegistry, a_text
 
 TRAINING = "num_epochs: 2\nsources:\n  - path: notes"
@@ -64,21 +63,9 @@ def edit_and_train(folder: Path, **options: Any) -> Any:
     return workspace_in(folder).train(document_in(folder, INN), **options)
 
 
-def _survives(folder: Path, step: int) -> bool:
-    def before(count: int, _: str, __: tuple[Any, ...]) -> None:
-        if count == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    child = os.fork()
-    if child == 0:
-        workspace, document = workspace_in(folder), document_in(folder, INN)
-        with watched_steps(before):
-            workspace.train(document)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) != 0:
-        raise SystemExit(f"the child failed by itself at step {step}")
-    return not os.WIFSIGNALED(status)
+def train_in(folder: Path) -> None:
+    """Train the second document of a folder."""
+    workspace_in(folder).train(document_in(folder, INN))
 
 
 def main(folder: Path) -> None:
@@ -89,7 +76,7 @@ def main(folder: Path) -> None:
         step += 1
         place = folder / f"{step:03d}"
         shutil.copytree(folder / "seed", place)
-        if _survives(place, step):
+        if survives_kill_before(step, partial(train_in, place)):
             print(step - 1)
             return
 

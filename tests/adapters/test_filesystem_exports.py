@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dlm.adapters.filesystem import FileExports
 from dlm.domain.errors import DiskError, StoreError
 from dlm.testing.store_contract import ID
-from filesystem_steps import watched_steps
+from filesystem_steps import at_step, survives_kill_before, watched_steps
 
 NAME = "Q8_0"
 
@@ -37,25 +34,8 @@ def found(folder: Path) -> set[str]:
     return texts
 
 
-def at_step(wanted: int, act: Callable[[], None]) -> Callable[[int, str, tuple[Any, ...]], None]:
-    def before(count: int, _: str, __: tuple[Any, ...]) -> None:
-        if count == wanted:
-            act()
-
-    return before
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def _killed_before(step: int, folder: Path) -> bool:
-    child = os.fork()
-    if child == 0:
-        with watched_steps(at_step(step, _die)):
-            export(folder, "new")
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    return not survives_kill_before(step, lambda: export(folder, "new"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the kill harness forks; the protocol is the same on Windows")

@@ -147,7 +147,7 @@ def test_a_record_that_is_none_is_a_miss(tmp_path: Path, record: bytes) -> None:
 
 def test_of_two_processes_one_builds(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from importance_scenarios import *\n"
+        "import os, sys, time; from pathlib import Path; from importance_scenarios import *\n"
         "home = Path(sys.argv[1])\n"
         "def slowly(into):\n"
         "    (home / f'built-{os.getpid()}').touch(); time.sleep(0.5); into.write_bytes(b'one'); return 2\n"

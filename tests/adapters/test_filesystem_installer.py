@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from dlm.domain.errors import DiskError, StoreError
 from dlm.testing.clocks import FixedClock
 from dlm.testing.installers_contract import fill, install, texts_in
 from dlm.testing.store_contract import ID, OTHER_ID
-from filesystem_steps import watched_steps
+from filesystem_steps import at_step, survives_kill_before, watched_steps
 
 CAN_EXCHANGE = sys.platform.startswith("linux")
 ONE_STEP = pytest.param(True, marks=pytest.mark.skipif(not CAN_EXCHANGE, reason="folders cannot change places here"))
@@ -36,29 +34,12 @@ def store_in(home: Path) -> Path:
     return home / "store" / ID
 
 
-def at_step(wanted: int, act: Callable[[], None]) -> Callable[[int, str, tuple[Any, ...]], None]:
-    def before(count: int, _: str, __: tuple[Any, ...]) -> None:
-        if count == wanted:
-            act()
-
-    return before
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def _full() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _killed_before(step: int, home: Path) -> bool:
-    child = os.fork()
-    if child == 0:
-        with watched_steps(at_step(step, _die)):
-            install(installer_in(home), "new", replace=True)
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    return not survives_kill_before(step, lambda: install(installer_in(home), "new", replace=True))
 
 
 def unlocked(home: Path) -> set[str]:
