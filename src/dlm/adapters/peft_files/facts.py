@@ -103,7 +103,8 @@ def _rest(settings: LoraSettings, entries: Iterable[str]) -> tuple[tuple[str, ..
         module, _, part = name.removeprefix(PREFIX).rpartition(".")
         if module_and_part(name) is not None:
             continue
-        if name.startswith(PREFIX) and f".{module}".endswith(tuple(f".{it}" for it in settings.modules_to_save)):
+        # PEFT takes every module whose name ends so: "norm" stores "input_layernorm" too.
+        if name.startswith(PREFIX) and module.endswith(tuple(settings.modules_to_save)):
             saved.add(module)
         elif part != "bias" or settings.bias == "none":
             others.append(name)
