@@ -37,7 +37,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long ones, so that no core is idle at the end."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    items.sort(key=lambda item: (item.path.stem != "test_readme_commands", "e2e" not in item.path.parts))
 
 
 @pytest.hookimpl(optionalhook=True)
