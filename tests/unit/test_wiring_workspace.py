@@ -160,10 +160,11 @@ class TestEventStream:
 
     def test_events_come_while_the_run_goes_on(self, scene: Scene) -> None:
         scene.trainer = Patient()
-        for event in scene.workspace.train_events(a_document()):
-            if isinstance(event, StepDone):
-                assert scene.store.current(ID) is None
-                scene.trainer.go_on.set()
+        stream = scene.workspace.train_events(a_document())
+        next(event for event in stream if isinstance(event, StepDone))
+        assert scene.store.current(ID) is None
+        scene.trainer.go_on.set()
+        assert isinstance(list(stream)[-1], RunFinished)
         assert scene.store.current(ID) is not None
 
     def test_the_error_of_the_run_comes_after_its_last_event(self, scene: Scene) -> None:
