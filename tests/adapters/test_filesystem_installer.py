@@ -20,6 +20,7 @@ from dlm.domain.errors import DiskError, StoreError
 from dlm.testing.clocks import FixedClock
 from dlm.testing.installers_contract import fill, install, texts_in
 from dlm.testing.store_contract import ID, OTHER_ID
+from dlm.wiring.parts import Parts
 from filesystem_steps import at_step, survives_kill_before, watched_steps
 
 CAN_EXCHANGE = sys.platform.startswith("linux")
@@ -73,7 +74,7 @@ def test_a_kill_at_any_step_leaves_a_whole_store(
             break
         hidden += not store_in(home).exists()
         assert store_in(home).exists() or not in_one_step
-        installer_in(home).recover()
+        FileStore(home, FixedClock()).recover()
         found = unlocked(home)
         assert found in ({"old"}, {"new"}), step
         seen |= found
@@ -161,6 +162,29 @@ def test_somebody_who_comes_in_the_moment_without_a_store(tmp_path: Path, monkey
     installer_in(tmp_path).install(ID, staged, replace=True)
     assert texts_in(store_in(tmp_path)) == {"new"}
     assert len(begun) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the kill harness forks; the protocol is the same on Windows")
+def test_whoever_writes_next_gets_the_store_that_a_kill_took_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installer, "exchange", lambda *_: False)
+    for step in range(1, 100):
+        home = tmp_path / str(step)
+        install(installer_in(home), "old")
+        assert _killed_before(step, home), "no kill left the document without a store"
+        if not store_in(home).exists():
+            break
+    with FileStore(home, FixedClock()).writer(ID):
+        assert (store_in(home) / "manifest.json").read_text() == "old"
+    installer_in(home).stage()
+    assert (store_in(home) / "manifest.json").read_text() == "old"
+
+
+def test_the_library_sees_the_store_that_a_kill_took_away(tmp_path: Path) -> None:
+    install(installer_in(tmp_path), "old")
+    store_in(tmp_path).rename(tmp_path / "store" / f".replaced-{ID}")
+    assert (Parts(tmp_path).store.location(ID) / "manifest.json").read_text() == "old"
 
 
 def test_two_at_once(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,6 @@ from dlm.domain.pack_names import document_member
 from dlm.domain.pack_plan import (
     LAUNCH_SCRIPT,
     LeftOut,
-    PackPlan,
     content_type,
     plan_members,
     private_kinds,
@@ -134,14 +133,13 @@ def _pack(document: Document, options: PackOptions, ports: SharingPorts, emit: E
         include_logs=options.include_logs,
         all_versions=options.all_versions,
     )
-    files = {f"{STORE}{member}": root / member for member in plan.members if member not in (MANIFEST, METRICS)}
+    elsewhere = _base_files(base) if base is not None else {}
     if METRICS in plan.members:
         scratch = Path(stack.enter_context(_scratch()))
         ports.metrics.backup(document.dlm_id, scratch / METRICS)
-        files[f"{STORE}{METRICS}"] = scratch / METRICS
-    if base is not None:
-        files |= _base_files(base)
-    job = _job(document, manifest, options, plan, files, ports)
+        elsewhere[f"{STORE}{METRICS}"] = scratch / METRICS
+    own = (f"{STORE}{member}" for member in plan.members if member not in (MANIFEST, METRICS))
+    job = _job(document, manifest, options, _Files(root, own, elsewhere), ports)
     if key is not None:
         job = attrs.evolve(job, provenance=lambda checksums: _provenance(checksums, manifest, key, ports))
     written = ports.packs.write(job, _target(document, options), emit=emit)
@@ -199,12 +197,15 @@ def _refuse_unlicensed(spec: BaseSpec, url: str | None) -> None:
         )
 
 
-def _entries(root: Path) -> list[str]:
-    try:
-        found = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
-    except OSError as exc:
-        raise disk_error(exc, root) from exc
-    return [path.relative_to(root).as_posix() for path in found]
+def _entries(root: Path) -> Iterator[str]:
+    # Text and no paths: a store may have 100 000 files, and a path takes four times as much memory.
+    for folder, _, names in os.walk(root, onerror=_refuse):
+        place = Path(folder).relative_to(root).as_posix()
+        yield from names if place == "." else (f"{place}/{name}" for name in names)
+
+
+def _refuse(error: OSError) -> None:
+    raise disk_error(error, Path(str(error.filename))) from error
 
 
 def _current(manifest: Manifest) -> Mapping[str | None, int]:
@@ -223,12 +224,11 @@ def _job(
     document: Document,
     manifest: Manifest,
     options: PackOptions,
-    plan: PackPlan,
     files: Mapping[str, Path],
     ports: SharingPorts,
 ) -> PackJob:
     name = document.path.name if document.path else f"{document.dlm_id}.dlm"
-    launch_scripts = (member for member, path in files.items() if member.endswith(LAUNCH_SCRIPT) and _may_start(path))
+    launch_scripts = (member for member in files if member.endswith(LAUNCH_SCRIPT) and _may_start(files[member]))
     # Exports that stay here are nothing the other side could use.
     travelling = manifest if options.include_exports else attrs.evolve(manifest, exports=())
     kind = content_type(include_base=options.include_base, include_exports=options.include_exports)
@@ -270,6 +270,24 @@ def sign_beside(pack: Path, key: UnlockedKey, ports: SharingPorts) -> Path:
     comment = trusted_comment(int(ports.clock.now().timestamp()), pack.name)
     write_atomic(sidecar, key.sign_file(pack, trusted_comment=comment).encode())
     return sidecar
+
+
+class _Files(Mapping[str, Path]):
+    """Members with their files. A store may have 100 000 of them, so each path is made when it is asked for."""
+
+    def __init__(self, root: Path, own: Iterable[str], elsewhere: Mapping[str, Path]) -> None:
+        self._root = root
+        self._places: dict[str, Path | None] = {**dict.fromkeys(own), **elsewhere}
+
+    def __getitem__(self, member: str) -> Path:
+        place = self._places[member]
+        return self._root / member.removeprefix(STORE) if place is None else place
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def _target(document: Document, options: PackOptions) -> Path:

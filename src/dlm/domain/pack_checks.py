@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from dlm.domain.document import Document
 from dlm.domain.errors import DocumentError, PackError, StoreError
@@ -27,7 +27,7 @@ from dlm.domain.pack import (
 )
 from dlm.domain.pack_adapter import SETTINGS, adapter_settings_problem, are_weights, is_pickle
 from dlm.domain.pack_plan import LAUNCH_SCRIPT
-from dlm.domain.pack_records import rollup
+from dlm.domain.pack_records import checksum_lines, damaged, rollup
 from dlm.domain.store_layout import POINTER, pointed_version
 
 _ADAPTERS = f"{STORE}adapter/"
@@ -110,24 +110,36 @@ def check_header(header: PackHeader, names: Collection[str]) -> None:
             raise unsafe(f"{name[:200]!r} is to be made a program; only launch scripts of exports may be")
 
 
-def check_digests(
-    manifest: PackManifest, listed: Mapping[str, str], digests: Mapping[str, str], sizes: Mapping[str, int]
-) -> None:
-    """Compare what is there with what is said to be there. All four leave out the manifest and the checksums.
+def check_checksums(text: str, digests: Mapping[str, str]) -> None:
+    """Compare ``CHECKSUMS.sha256`` with the digests of what is there, the manifest and itself left out.
 
     Raises:
-        PackError: ``pack.damaged`` for other content, ``pack.inconsistent`` for other names, sizes or a wrong rollup.
+        PackError: ``pack.damaged`` for other content, ``pack.inconsistent`` for other names.
     """
-    _check_same_names("checksum", listed, digests)
-    for name, digest in digests.items():
-        if listed[name] != digest:
-            raise PackError(
-                "pack.damaged",
-                f"{name}: expected the digest {listed[name]}, found {digest}",
-                subject="unpack",
-                hint="Fetch the pack again; if that does not help, ask its author for a new one.",
-            )
-    _check_same_names("size in the manifest", manifest.entries, sizes)
+    unlisted = set(digests)
+    for name, said in checksum_lines(text):
+        found = digests.get(name)
+        if found is None:
+            raise inconsistent(f"{name[:200]!r} has a checksum, and is not there")
+        if name not in unlisted:
+            raise damaged(CHECKSUMS, f"{name!r} is listed twice")
+        unlisted.remove(name)
+        if said != found:
+            raise damaged(name, f"expected the digest {said}, found {found}")
+    if unlisted:
+        raise inconsistent(f"{min(unlisted)} has no checksum")
+
+
+def check_manifest(manifest: PackManifest, digests: Mapping[str, str], sizes: Mapping[str, int]) -> None:
+    """Compare the pack's manifest with what is there, itself and the checksums left out.
+
+    Raises:
+        PackError: ``pack.inconsistent``.
+    """
+    for name in sorted(sizes.keys() ^ manifest.entries.keys()):
+        if name in sizes:
+            raise inconsistent(f"{name} has no size in the manifest")
+        raise inconsistent(f"{name[:200]!r} has a size in the manifest, and is not there")
     for name, size in sizes.items():
         if manifest.entries[name] != size:
             raise inconsistent(f"{name} has {size} bytes, and the manifest says {manifest.entries[name]}")
@@ -205,14 +217,6 @@ def inconsistent(why: str) -> PackError:
 
 
 _ASK = "Ask its author for a new one."
-
-
-def _check_same_names(what: str, said: Mapping[str, object], found: Iterable[str]) -> None:
-    there = set(found)
-    for name in sorted(there ^ said.keys()):
-        if name in there:
-            raise inconsistent(f"{name} has no {what}")
-        raise inconsistent(f"{name[:200]!r} has a {what}, and is not there")
 
 
 def _check_base(manifest: PackManifest, document: Document, store: Manifest) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,7 +49,8 @@ def header_from_json(text: str) -> PackHeader:
 
 def manifest_to_json(manifest: PackManifest) -> str:
     """Give the text of a pack's ``manifest.json``: keys in the order of the class, entries sorted by path."""
-    return _ordered({**attrs.asdict(manifest), "entries": dict(sorted(manifest.entries.items()))})
+    entries = {name: manifest.entries[name] for name in sorted(manifest.entries)}
+    return _ordered({**attrs.asdict(manifest, recurse=False), "entries": entries})
 
 
 def manifest_from_json(text: str) -> PackManifest:
@@ -75,34 +77,35 @@ def manifest_from_json(text: str) -> PackManifest:
 
 def checksums_text(checksums: Mapping[str, str]) -> str:
     """Give the text of ``CHECKSUMS.sha256``: digest, two blanks, path, LF; sorted by path."""
-    return "".join(f"{digest}  {path}\n" for path, digest in sorted(checksums.items()))
+    text = io.StringIO()
+    for path in sorted(checksums):
+        text.write(f"{checksums[path]}  {path}\n")
+    return text.getvalue()
 
 
-def checksums_from_text(text: str) -> dict[str, str]:
-    """Read ``CHECKSUMS.sha256``.
+def checksum_lines(text: str) -> Iterator[tuple[str, str]]:
+    """Read ``CHECKSUMS.sha256``: path and digest of each line, one at a time, since there may be 100 000.
 
     Raises:
-        PackError: ``pack.damaged``: a line that is none, a path that is listed twice.
+        PackError: ``pack.damaged``: a line that is none.
     """
-    found: dict[str, str] = {}
-    at = 0
+    at = count = 0
     while at < len(text):
         match = _LINE.match(text, at)
+        count += 1
         if match is None:
-            raise damaged("CHECKSUMS.sha256", f"line {len(found) + 1} is not a digest, two blanks and a path")
+            raise damaged("CHECKSUMS.sha256", f"line {count} is not a digest, two blanks and a path")
         digest, path = match.groups()
-        if path in found:
-            raise damaged("CHECKSUMS.sha256", f"{path!r} is listed twice")
-        found[path], at = digest, match.end()
-    return found
+        at = match.end()
+        yield path, digest
 
 
 def rollup(checksums: Mapping[str, str]) -> str:
     """Give ``content_sha256``: equal for packs of equal content, whenever and by whatever version they were made."""
     digest = hashlib.sha256()
-    for path, checksum in sorted(checksums.items()):
+    for path in sorted(checksums):
         if path != HEADER:
-            digest.update(f"{path}\n{checksum}\n".encode())
+            digest.update(f"{path}\n{checksums[path]}\n".encode())
     return digest.hexdigest()
 
 
@@ -152,4 +155,6 @@ def _check_version(version: object) -> None:
 
 
 def _ordered(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    text = io.StringIO()
+    json.dump(record, text, indent=2, ensure_ascii=True, allow_nan=False)
+    return text.getvalue() + "\n"

@@ -207,8 +207,10 @@ def content_digest(checksums: Mapping[str, str]) -> str:
     The header, which tells when and by what the pack was made, is left out, and so is ``provenance.json``, which
     cannot hold its own digest. The pack's manifest has no checksum; it is checked against the members.
     """
-    members = sorted(checksums.keys() - {HEADER, PROVENANCE})
-    return _sha256("".join(f"{path}\n{checksums[path]}\n" for path in members))
+    digest = hashlib.sha256()
+    for path in sorted(checksums.keys() - {HEADER, PROVENANCE}):
+        digest.update(f"{path}\n{checksums[path]}\n".encode())
+    return digest.hexdigest()
 
 
 def signed_content(comment: str) -> str | None:

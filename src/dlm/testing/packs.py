@@ -21,10 +21,11 @@ from dlm.domain.pack import (
 )
 from dlm.domain.pack_checks import (
     check_adapters,
+    check_checksums,
     check_complete,
-    check_digests,
     check_header,
     check_identity,
+    check_manifest,
     check_member,
     text_limit,
     unsafe,
@@ -32,7 +33,6 @@ from dlm.domain.pack_checks import (
 from dlm.domain.pack_names import NameSet, member_problem
 from dlm.domain.pack_plan import is_dropped
 from dlm.domain.pack_records import (
-    checksums_from_text,
     checksums_text,
     damaged,
     header_from_json,
@@ -120,9 +120,9 @@ def _contents(members: dict[str, bytes], pack: Path, emit: Emit) -> PackContents
     store_manifest = members[STORE_MANIFEST].decode(errors="replace")
     covered = {name: data for name, data in members.items() if name not in (MANIFEST, CHECKSUMS)}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in covered.items()}
-    listed = checksums_from_text(members[CHECKSUMS].decode(errors="replace"))
     check_header(header, covered)
-    check_digests(manifest, listed, digests, {name: len(data) for name, data in covered.items()})
+    check_checksums(members[CHECKSUMS].decode(errors="replace"), digests)
+    check_manifest(manifest, digests, {name: len(data) for name, data in covered.items()})
     check_adapters({name: data for name, data in covered.items() if text_limit(name)}, covered)
     check_identity(manifest, document_name, members[document_name], store_manifest)
     data = pack.read_bytes()

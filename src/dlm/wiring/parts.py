@@ -143,7 +143,9 @@ class Parts:
         """Where adapters are kept."""
         from dlm.adapters.filesystem import FileStore
 
-        return FileStore(self.home, self.clock)
+        store = FileStore(self.home, self.clock)
+        store.recover()
+        return store
 
     @cached_property
     def hardware(self) -> HardwareProbe:

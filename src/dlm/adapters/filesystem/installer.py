@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from dlm.adapters.filesystem.exchanging import exchange
 from dlm.adapters.filesystem.faults import writing
@@ -54,7 +55,7 @@ class FileInstaller:
             make_folders(self._home, private=True)
             make_folders(self._stores)
             with self._alone():
-                self._tidy()
+                _tidy(self._stores)
             folder = self._stores / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
             folder.mkdir()
         return folder
@@ -66,7 +67,7 @@ class FileInstaller:
         with writing(root):
             sync_tree(staged)
             with self._alone():
-                self._tidy()
+                _tidy(self._stores)
                 if not os.path.lexists(root):
                     staged.rename(root)
                 elif replace or not _is_store(root):
@@ -83,15 +84,6 @@ class FileInstaller:
             if staged.exists():
                 shutil.rmtree(staged)
 
-    def recover(self) -> None:
-        """Put back what a process left that was killed while it replaced a store, if nobody is installing just now.
-
-        Needed only where folders cannot change places in one step; cheap everywhere.
-        """
-        if any(self._stores.glob(f"{_REPLACED}*")):
-            with writing(self._stores), self._alone():
-                self._tidy()
-
     def _replace(self, root: Path, staged: Path, *, break_stale: bool) -> None:
         held = acquire(root, clock=self._clock, wait_s=0.0, break_stale=break_stale)
         try:
@@ -107,7 +99,7 @@ class FileInstaller:
     def _alone(self) -> Iterator[None]:
         """Be the only one who installs into this home."""
         deadline = time.monotonic() + self._wait_s
-        with (self._stores / ".installing.lock").open("ab") as file:
+        with _lock_file(self._stores) as file:
             while not try_lock(file.fileno()):
                 if time.monotonic() >= deadline:
                     raise StoreError(
@@ -118,14 +110,32 @@ class FileInstaller:
                 time.sleep(_POLL_S)
             yield
 
-    def _tidy(self) -> None:
-        """Put back or clear away what dead processes left; for whoever is alone."""
-        for entry in list(self._stores.iterdir()):
-            match = _INCOMING.fullmatch(entry.name)
-            if match and start_of(int(match[1])) is None:
-                shutil.rmtree(entry)
-            elif entry.name.startswith(_REPLACED) and DLM_ID.fullmatch(entry.name.removeprefix(_REPLACED)):
-                _put_back(entry, self._stores / entry.name.removeprefix(_REPLACED))
+
+def put_back_replaced(stores: Path) -> None:
+    """Put back the store that a process took away and was killed before it put another in the place.
+
+    That happens only where folders cannot change places in one step; looking is cheap everywhere. Whoever is
+    installing just now does it himself.
+    """
+    with writing(stores):
+        if any(stores.glob(f"{_REPLACED}*")):
+            with _lock_file(stores) as file:
+                if try_lock(file.fileno()):
+                    _tidy(stores)
+
+
+def _lock_file(stores: Path) -> BinaryIO:
+    return (stores / ".installing.lock").open("ab")
+
+
+def _tidy(stores: Path) -> None:
+    """Put back or clear away what dead processes left; for whoever is alone."""
+    for entry in list(stores.iterdir()):
+        match = _INCOMING.fullmatch(entry.name)
+        if match and start_of(int(match[1])) is None:
+            shutil.rmtree(entry)
+        elif entry.name.startswith(_REPLACED) and DLM_ID.fullmatch(entry.name.removeprefix(_REPLACED)):
+            _put_back(entry, stores / entry.name.removeprefix(_REPLACED))
 
 
 def _exchange_in_two_steps(root: Path, staged: Path) -> Path:

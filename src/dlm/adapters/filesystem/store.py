@@ -12,6 +12,7 @@ from typing import Any
 from dlm.adapters.filesystem.checkpoints import current_checkpoint
 from dlm.adapters.filesystem.faults import read_text, reading, writing
 from dlm.adapters.filesystem.folders import discard_store, make_folders, size_bytes, sweep
+from dlm.adapters.filesystem.installer import put_back_replaced
 from dlm.adapters.filesystem.versions import current_version, has_versions
 from dlm.adapters.filesystem.writer import FileWriter
 from dlm.adapters.filesystem.writer_lock import acquire
@@ -34,11 +35,19 @@ from dlm.ports.store import AdapterRef, StoreSize
 
 
 class FileStore:
-    """One folder per document under ``<home>/store/``. Reading creates nothing, not even the home."""
+    """One folder per document under ``<home>/store/``. Reading creates nothing, not even the home.
+
+    A store whose replacement was interrupted where that takes two steps is put back: by ``recover``, once before
+    anything is read, and by whoever writes.
+    """
 
     def __init__(self, home: Path, clock: Clock) -> None:
         self.home = home
         self._clock = clock
+
+    def recover(self) -> None:
+        """Put back what a killed process left that was replacing a store; nearly always there is nothing to do."""
+        put_back_replaced(self.home / "store")
 
     def location(self, dlm_id: str) -> Path:
         """Give the store's folder, whether or not it exists."""
@@ -142,6 +151,7 @@ class FileStore:
     def writer(self, dlm_id: str, *, wait_s: float = 0.0, break_stale: bool = False) -> Iterator[FileWriter]:
         """Take the store's writer lock, clear away what dead writers left, and give the writer."""
         root = self.location(dlm_id)
+        self.recover()
         with writing(root):
             make_folders(self.home, private=True)
             make_folders(root / "adapter" / "versions")

@@ -28,14 +28,15 @@ from dlm.domain.pack import (
 )
 from dlm.domain.pack_checks import (
     check_adapters,
+    check_checksums,
     check_complete,
-    check_digests,
     check_header,
     check_identity,
+    check_manifest,
     text_limit,
 )
 from dlm.domain.pack_plan import is_dropped
-from dlm.domain.pack_records import checksums_from_text, damaged, header_from_json, manifest_from_json
+from dlm.domain.pack_records import damaged, header_from_json, manifest_from_json
 from dlm.domain.text_files import disk_error
 
 _EXECUTABLE = 0o755
@@ -141,13 +142,13 @@ def _checked(found: _Found, *, sha256: str, size_bytes: int) -> PackContents:
     document_name = check_complete(found.digests)
     header, names = found.header, found.digests
     assert header is not None  # check_complete saw it
-    # With 100 000 members these texts are large, so none is kept longer than it is needed.
-    listed = checksums_from_text(_taken(found, CHECKSUMS))
-    manifest = manifest_from_json(_taken(found, MANIFEST))
     for name in (MANIFEST, CHECKSUMS):
         del found.digests[name], found.sizes[name]
     check_header(header, names)
-    check_digests(manifest, listed, found.digests, found.sizes)
+    # With 100 000 members these texts are large, so none is kept longer than it is needed.
+    check_checksums(_taken(found, CHECKSUMS), found.digests)
+    manifest = manifest_from_json(_taken(found, MANIFEST))
+    check_manifest(manifest, found.digests, found.sizes)
     check_adapters(found.texts, names)
     document, store_manifest = found.texts[document_name], _taken(found, STORE_MANIFEST)
     check_identity(manifest, document_name, document, store_manifest)

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 
 import attrs
@@ -42,13 +43,15 @@ _PROGRESS_EVERY = 16 << 20
 
 @attrs.frozen
 class _Source:
-    """A member to be: bytes in memory, or a file as it was when it was looked at."""
+    """A member to be: bytes in memory, or a file, with a mark of how it was when it was looked at."""
 
     name: str
     size: int
     data: bytes | None = None
-    path: Path | None = None
-    seen: tuple[int, ...] = ()
+    seen: int = 0
+
+
+_BY_NAME = attrgetter("name")
 
 
 class _Passed(Exception):  # noqa: N818  # never leaves this module
@@ -63,10 +66,10 @@ def write_pack(job: PackJob, into: Path, *, emit: Emit) -> WrittenPack:
     """Write a pack. See ``PackPort.write``."""
     sources = _sources(job)
     total = sum(source.size for source in sources)
-    checksums = _digests(sources, _progress("checksums", total, emit))
+    checksums = _digests(sources, job.files, _progress("checksums", total, emit))
     if job.provenance is not None:
         signed = job.provenance(checksums)
-        sources = sorted([*sources, _Source(PROVENANCE, len(signed), data=signed)], key=lambda source: source.name)
+        sources = sorted([*sources, _Source(PROVENANCE, len(signed), data=signed)], key=_BY_NAME)
         checksums[PROVENANCE] = hashlib.sha256(signed).hexdigest()
     manifest = PackManifest(
         dlm_id=job.dlm_id,
@@ -77,18 +80,21 @@ def write_pack(job: PackJob, into: Path, *, emit: Emit) -> WrittenPack:
         entries={source.name: source.size for source in sources},
         content_sha256=rollup(checksums),
     )
-    texts = {MANIFEST: manifest_to_json(manifest), CHECKSUMS: checksums_text(checksums)}
-    extra = [_Source(name, len(text.encode()), data=text.encode()) for name, text in texts.items()]
-    everything = sorted([*sources, *extra], key=lambda source: source.name)
+    for name, data in (
+        (MANIFEST, manifest_to_json(manifest).encode()),
+        (CHECKSUMS, checksums_text(checksums).encode()),
+    ):
+        sources.append(_Source(name, len(data), data=data))
+    sources.sort(key=_BY_NAME)
     try:
-        _check(job, everything)
+        _check(job, sources)
     except PackError as exc:
         exc.subject = "pack"  # type: ignore[misc]  # the reader's words, met by the writer
         raise
-    total = sum(source.size for source in everything)
-    tar = _tar(everything, _progress("pack", total, _passing(emit)))
+    total = sum(source.size for source in sources)
+    tar = _tar(sources, job.files, _progress("pack", total, _passing(emit)))
     try:
-        sha256, size_bytes = write_chunks_digested(into, _folded(tar, _level(everything)))
+        sha256, size_bytes = write_chunks_digested(into, _folded(tar, _level(sources)))
     except _Passed as exc:
         raise exc.error from None
     return WrittenPack(path=into, sha256=sha256, size_bytes=size_bytes, manifest=manifest, checksums=checksums)
@@ -101,7 +107,7 @@ def _sources(job: PackJob) -> list[_Source]:
     sources = [_Source(name, len(data), data=data) for name, data in texts.items()]
     _check_modes(job.files, job.header.executables)
     sources += [_looked_at(name, path) for name, path in job.files.items()]
-    return sorted(sources, key=lambda source: source.name)
+    return sorted(sources, key=_BY_NAME)
 
 
 def _looked_at(name: str, path: Path) -> _Source:
@@ -112,7 +118,7 @@ def _looked_at(name: str, path: Path) -> _Source:
             f"{path} is not an ordinary file, and packs hold nothing else",
             hint="Put the file itself in the place of a link, or remove it.",
         )
-    return _Source(name, status.st_size, path=path, seen=_signature(status))
+    return _Source(name, status.st_size, seen=_mark(status))
 
 
 def _check_modes(files: Mapping[str, Path], allowed: tuple[str, ...]) -> None:
@@ -139,7 +145,7 @@ def _check(job: PackJob, sources: list[_Source]) -> None:
         if is_pickle(source.name.removeprefix("store/")):
             raise PackError("pack.pickle", f"{source.name} could run code while it is read", hint="Leave it out.")
         if source.name.endswith(f"/{SETTINGS}"):
-            check_settings(source.name, b"".join(_content(source)))
+            check_settings(source.name, b"".join(_content(source, job.files)))
     if len(sources) > MAX_MEMBERS or sum(source.size + 4 * BLOCK for source in sources) > MAX_TOTAL_BYTES:
         raise too_large(
             f"the pack has {len(sources)} members; the most is {MAX_MEMBERS}, and {MAX_TOTAL_BYTES >> 30} GiB"
@@ -148,23 +154,23 @@ def _check(job: PackJob, sources: list[_Source]) -> None:
     check_header(job.header, seen)
 
 
-def _digests(sources: list[_Source], progress: Callable[[int], None]) -> dict[str, str]:
+def _digests(sources: list[_Source], files: Mapping[str, Path], progress: Callable[[int], None]) -> dict[str, str]:
     found = {}
     for source in sources:
         digest = hashlib.sha256()
-        for chunk in _content(source):
+        for chunk in _content(source, files):
             digest.update(chunk)
             progress(len(chunk))
         found[source.name] = digest.hexdigest()
     return found
 
 
-def _tar(sources: list[_Source], progress: Callable[[int], None]) -> Iterator[bytes]:
+def _tar(sources: list[_Source], files: Mapping[str, Path], progress: Callable[[int], None]) -> Iterator[bytes]:
     size = 2 * BLOCK
     for source in sources:
         header = header_bytes(source.name, source.size)
         yield header
-        for chunk in _content(source):
+        for chunk in _content(source, files):
             yield chunk
             progress(len(chunk))
         yield padding(source.size)
@@ -194,34 +200,35 @@ def _level(sources: list[_Source]) -> int:
     return _LEVEL_OF_NUMBERS if mostly else _LEVEL_OF_TEXT
 
 
-def _content(source: _Source) -> Iterator[bytes]:
+def _content(source: _Source, files: Mapping[str, Path]) -> Iterator[bytes]:
     """Give a member's bytes; its file has to be the same as when it was looked at."""
-    if source.path is None:
-        yield source.data or b""
+    if source.data is not None:
+        yield source.data
         return
-    with _reading(source.path):
-        file = source.path.open("rb", buffering=0)
+    path = files[source.name]
+    with _reading(path):
+        file = path.open("rb", buffering=0)
     with file:
         left = source.size
         while left:
-            with _reading(source.path):
+            with _reading(path):
                 chunk = file.read(min(left, STEP))
             if not chunk:
                 break
             left -= len(chunk)
             yield chunk
-        with _reading(source.path):
-            same = _signature(os.fstat(file.fileno())) == source.seen
+        with _reading(path):
+            same = _mark(os.fstat(file.fileno())) == source.seen
     if left or not same:
         raise PackError(
             "pack.changed",
-            f"{source.path} was changed while it was being packed",
+            f"{path} was changed while it was being packed",
             hint="Wait for the program that writes it, then pack again.",
         )
 
 
-def _signature(status: os.stat_result) -> tuple[int, ...]:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+def _mark(status: os.stat_result) -> int:
+    return hash((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
 
 
 def _lstat(path: Path) -> os.stat_result:
