@@ -15,7 +15,10 @@ BASH = shutil.which("bash")
 """None on machines without a bash, where launch scripts cannot be tried."""
 
 _PROGRAM = """#!{bash}
-if [ "${{1-}}" = -c ]; then exit {importable}; fi
+if [ "${{1-}}" = -c ]; then
+  [ $# -lt 4 ] || printf '%s\n' "/fetched/$3/$4"
+  exit {importable}
+fi
 printf '%s\\0' "$0" "$PWD" "${{LLAMA_API_KEY-}}${{VLLM_API_KEY-}}" \\
   "${{VLLM_METAL_USE_PAGED_ATTENTION-}}${{VLLM_METAL_MEMORY_FRACTION-}}" "$@" > "$RECORD"
 """
@@ -41,7 +44,8 @@ class Script:
 
 
 def stand_in(path: Path, *, importable: bool = True) -> Path:
-    """Write a program that records how it is started; as a Python it finds every package, or none."""
+    """Write a program that records how it is started; as a Python it finds every package, or none, and fetches models
+    into ``/fetched``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_PROGRAM.format(bash=BASH, importable=0 if importable else 1), encoding="utf-8")
     path.chmod(0o755)

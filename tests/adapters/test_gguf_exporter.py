@@ -100,6 +100,15 @@ def test_base_and_adapter_come_apart(bases: Path, tmp_path: Path) -> None:
     first, second = (_export(exporter, job, tmp_path / f"out{number}") for number, job in enumerate(jobs))
     assert [path.name for path in first.values()] == ["base.F16.gguf", "adapter.gguf"]
     assert first["base"].samefile(second["base"])  # converted once
+    fresh = GgufExporter(tmp_path / "other home")
+    base_bytes = fresh.check(jobs[1]) - exporter.check(jobs[1])
+    assert 0 < base_bytes <= first["base"].stat().st_size
+    by_program = attrs.evolve(jobs[1], quant="Q4_K_M")
+    direct, by_file = (
+        GgufExporter(tmp_path, *ways).check(by_program)
+        for ways in (([RoundingQuantizer()],), ((), [CopyingFileQuantizer()]))
+    )
+    assert by_file - direct == base_bytes  # the 16-bit file in between
     assert divergence(models[0], first["base"], first["adapter"]) <= BOUND
     assert divergence(models[1], first["base"], second["adapter"]) <= BOUND
     head = read_head(first["base"]).values

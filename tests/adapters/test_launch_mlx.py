@@ -46,7 +46,7 @@ def test_the_adapter_answers_under_its_name_and_the_base_under_every_other(tmp_p
     save_file(weights(), base / "model.safetensors")
     write_adapter(export / "adapter")
     script = export / "mlx_serve_launch.sh"
-    script.write_text(mlx_script(model=str(base), adapter="adapter"), encoding="utf-8")
+    script.write_text(mlx_script(model=str(base), revision=None, adapter="adapter", template=None), encoding="utf-8")
     # A home in which nothing was ever downloaded.
     environ = {**os.environ, "DLM_PYTHON": sys.executable, "HF_HOME": str(tmp_path / "hub")}
     port = free_port()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +273,8 @@ class TestAdapterFolders:
         assert report.manifest.parity is None
         assert exporting.launcher.jobs[0].model is not None
         assert report.path.name == target
+        assert exporting.files(report)["chat-template.jinja"] == exporting.chat_format.read(None, Path()).jinja
+        assert "chat-template.jinja" in (report.path / script).read_text()
 
     def test_vllm_is_told_the_rank(self, exporting: Exporting) -> None:
         report = exporting.export(a_document(), target="vllm")
@@ -463,7 +465,10 @@ class TestRefusals:
         assert exporting.writes_nothing
 
     def test_no_room(self, exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(exporting.scene.store, "free_bytes", lambda: 1000)
+        monkeypatch.setattr(exporting.scene.store, "free_bytes", lambda: 4 << 30)
+        exporting.gguf = FakeExporter(needs=3 << 30)
+        assert exporting.export(a_document(), target="llama-server").path.exists()
+        exporting.gguf = FakeExporter(needs=4 << 30)
         with pytest.raises(DiskError) as caught:
             exporting.export(a_document(), target="llama-server")
         assert caught.value.code == "disk.preflight"
@@ -522,18 +527,37 @@ class TestFailures:
 
 
 class TestNotCompared:
-    @pytest.mark.parametrize("missing", [True, False])
-    def test_why(self, exporting: Exporting, *, missing: bool) -> None:
-        if missing:
-            exporting.runtime = FakeRuntime(missing="no llama.cpp here")
-        else:
-            machine = exporting.scene.hardware.probe()
-            exporting.scene.hardware = Machine(attrs.evolve(machine, ram_free_gb=1e-6))
+    def test_why(self, exporting: Exporting) -> None:
+        exporting.runtime = FakeRuntime(missing="no llama.cpp here")
         report = exporting.export(a_document(), target="llama-server")
         assert report.manifest.parity is None
-        assert report.manifest.parity_skipped is not None
-        assert report.manifest.parity_skipped in exporting.warnings[0]
+        assert report.manifest.parity_skipped == "no llama.cpp here"
+        assert "no llama.cpp here" in exporting.warnings[0]
         assert "not compared with the trained model" in report.to_text()
+
+    def test_little_memory_is_enough_to_compare_conversations(self, exporting: Exporting, tmp_path: Path) -> None:
+        machine = exporting.scene.hardware.probe()
+        exporting.scene.hardware = Machine(attrs.evolve(machine, ram_free_gb=1e-6))
+        exporting.runtime = FakeRuntime(Tagged())
+        report = exporting.export(a_document(), target="llama-server")
+        assert report.manifest.parity is not None
+        assert report.manifest.parity.mean_kl is None
+        assert exporting.references.opened == []
+        assert "GiB of memory" in exporting.warnings[0]
+        assert "was not measured: that takes" in report.to_text()
+        (tmp_path / "notes.dlm").write_text(a_text())
+        shown = exporting.workspace.show(tmp_path / "notes.dlm").to_text()
+        assert "conversations as the trained model does" in shown
+        exporting.runtime = FakeRuntime(ToyModel(template="[{role}] {content}"))
+        with pytest.raises(ExportError, match="writes conversations otherwise"):
+            exporting.export(a_document(), target="llama-server")
+
+
+class Tagged(ToyModel):
+    """Writes conversations as the fake tokenizer does."""
+
+    def render(self, turns: Sequence[Turn]) -> str:
+        return tagged(turns)
 
 
 @attrs.frozen

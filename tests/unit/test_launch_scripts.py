@@ -132,15 +132,23 @@ def _read_as_vllm_does(value: str) -> tuple[str, str]:
 @few
 @given(some=cases)
 def test_mlx_gets_what_is_meant(some: list[Case], work: Path) -> None:
-    made = [(mlx_script(model=case.names[0], adapter=case.names[1]), case.arguments) for case in some]
+    made = []
+    for number, case in enumerate(some):
+        model, adapter, template, _ = case.names
+        text = mlx_script(model=model, revision=None, adapter=adapter, template=template)
+        made.append((text, case.arguments))
+        beside = work / "exports" / str(number) / case.folder / template
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(TEMPLATE, encoding="utf-8")
     python = stand_in(work / "py thon")
     found = run(work, [case.folder for case in some], made, DLM_PYTHON=str(python))
     for number, (case, call) in enumerate(zip(some, found, strict=True)):
         home = work / "exports" / str(number) / case.folder
+        model, adapter, _, _ = case.names
         assert call.program == str(python)
         assert call.argv == [
-            *("-m", "mlx_lm.server", "--model", case.names[0], "--adapter-path", f"{home}/{case.names[1]}"),
-            *(*DEFAULTS, *case.arguments),
+            *("-m", "mlx_lm.server", "--model", model, "--adapter-path", f"{home}/{adapter}"),
+            *("--chat-template", TEMPLATE, *DEFAULTS, *case.arguments),
         ]
     assert (work / ".cache/huggingface/hub").is_dir()
 
@@ -157,7 +165,8 @@ VLLM = vllm_script(
         template="chat-template.jinja",
     )
 )
-MLX = mlx_script(model="org/name", adapter="adapter")
+TEMPLATE = "{% for it in messages %}\n{{ it.content }} '$(x)' \\ \"\n{% endfor %}\n\n"
+MLX = mlx_script(model="org/name", revision=None, adapter="adapter", template=None)
 
 
 def test_what_is_not_there_is_left_out(work: Path) -> None:
@@ -195,6 +204,24 @@ def test_a_key_travels_in_the_environment(text: str, work: Path) -> None:
     assert not [word for word in call.argv if "s3cret" in word]
     assert run_one(work, text).key == ""
     assert run_one(work, text, DLM_SERVER_API_KEY="").key == ""
+
+
+def test_mlx_gets_the_base_as_it_was_trained_on(work: Path) -> None:
+    python = str(stand_in(work / "python"))
+    text = mlx_script(model="org/it's", revision="abc123", adapter="adapter", template=None)
+    assert run_one(work, text, DLM_PYTHON=python).argv[:4] == [
+        "-m",
+        "mlx_lm.server",
+        "--model",
+        "/fetched/org/it's/abc123",
+    ]
+    own = run_one(work, text, DLM_PYTHON=python, DLM_BASE_MODEL="/my own")
+    assert own.argv[:4] == ["-m", "mlx_lm.server", "--model", "/my own"]
+
+
+def test_mlx_does_not_start_without_its_template(work: Path) -> None:
+    text = mlx_script(model="org/name", revision=None, adapter="adapter", template="gone.jinja")
+    assert "gone.jinja" in failing(work, text, status=1, DLM_PYTHON=str(stand_in(work / "python")))
 
 
 def test_mlx_says_that_it_has_no_key(work: Path) -> None:

@@ -154,6 +154,7 @@ class TestParity:
             ({"tokenizers_alike": False}, "other tokens", "tokenizer", False),
             ({"prompts_alike": False, "tokenizers_alike": False, "mean_kl": 2.0}, "other tokens", "tokenizer", False),
             ({"positions": 0}, "no distribution", None, False),
+            ({"mean_kl": None}, "no distribution", None, False),
         ],
     )
     def test_what_is_outside_is_said(
@@ -167,6 +168,13 @@ class TestParity:
 
     def test_nothing_compared_proves_nothing(self) -> None:
         assert not Parity.measured([], runtime="x", bound=0.01, questions=0).is_within
+
+    def test_conversations_alone_are_judged_where_nothing_else_can_be(self) -> None:
+        found = Parity.measured([], runtime="x", bound=0.01, questions=3, wording_only="no memory")
+        assert found.is_within
+        assert "no memory" in str(found)
+        other = Parity.measured([], runtime="x", bound=0.01, questions=3, wording_only="x", other_tokens="here")
+        assert not other.is_within
 
     @given(
         st.lists(st.tuples(st.floats(min_value=0.0, max_value=300.0), st.booleans()), max_size=9),
@@ -187,6 +195,12 @@ class TestParity:
         )
         text = dump_object(whole.to_record(), ascii_only=False)
         assert Parity.from_record(parse_object(text)) == whole
+        if not found:
+            assert whole.mean_kl is whole.max_kl is whole.top1_agreement is None
+            return
+        assert whole.mean_kl is not None
+        assert whole.max_kl is not None
+        assert whole.top1_agreement is not None
         assert 0.0 <= whole.top1_agreement <= 1.0
         assert whole.mean_kl <= whole.max_kl * (1 + 1e-12)
 
@@ -194,7 +208,7 @@ class TestParity:
         "changes",
         [
             {"mean_kl": -1.0},
-            {"mean_kl": None},
+            {"mean_kl": "0.1"},
             {"top1_agreement": 1.5},
             {"questions": "3"},
             {"extra": 1},

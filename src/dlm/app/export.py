@@ -30,7 +30,7 @@ from dlm.domain.export_manifest import (
     export_manifest_to_json,
 )
 from dlm.domain.export_options import ExportOptions, check_options, select_adapters
-from dlm.domain.export_plan import ExportPlan, export_disk_bytes, plan_export
+from dlm.domain.export_plan import ExportPlan, plan_export
 from dlm.domain.export_report import ExportReport
 from dlm.domain.manifest import ExportRecord, Manifest
 from dlm.domain.metrics import ExportMetrics
@@ -44,6 +44,9 @@ from dlm.ports.chat_format import ChatFormat
 from dlm.ports.exporter import WeightsJob, WrittenFile
 from dlm.ports.exports import StagedExport
 from dlm.ports.importance_cache import KeptImportance
+
+SPARE_BYTES = 100 * 2**20
+"""Free space to ask for beyond the weights: texts, tokenizer, and whatever else the disk is used for meanwhile."""
 
 ROW_WAIT_S = 60.0
 """How long another command may hold the store before an export is put on record; training holds it for minutes."""
@@ -159,10 +162,9 @@ class _Export:
 
     def _preflight(self, checks: Checks) -> None:
         """Refuse what will not work, while nothing is written yet."""
-        for module in self.modules:
-            self.exporter.check(self._job(module, None))
+        needed = sum(self.exporter.check(self._job(module, None)) for module in self.modules) + SPARE_BYTES
         checks.prepare()
-        needed, free = export_disk_bytes(self.base.spec.params, self.plan), self.ports.store.free_bytes()
+        free = self.ports.store.free_bytes()
         if free < needed:
             raise DiskError(
                 "disk.preflight",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dlm.app.export_ports import ExportPorts
 from dlm.app.export_texts import JINJA, SCRIPTS, Writing, file_of
-from dlm.app.parity import ParityJob, check_parity, parity_questions, refuse_unlike
+from dlm.app.parity import ParityJob, check_parity, check_wording, parity_questions, refuse_unlike
 from dlm.domain.errors import ExportError
 from dlm.domain.events import Emit, Note
 from dlm.domain.export_manifest import Smoke
@@ -41,15 +41,21 @@ class Checks:
         self._plan = writing.plan
         self._ports = ports
         self._emit = emit
+        self._wording_only: str | None = None
 
     def prepare(self) -> None:
-        """Refuse now what would refuse later.
+        """Refuse now what would refuse later, and tell now what cannot be checked.
 
         Raises:
             ExportError: Ollama is to be given the model and is missing, too old, or not running.
         """
         if self._plan.registers:
             self._ports.ollama.require()
+        if self._compares and (problem := self._missing_for_running()) is not None:
+            self._warn(f"the export will not be compared with the trained model: {problem}")
+        elif self._compares and (problem := self._short_of_memory()) is not None:
+            self._wording_only = problem
+            self._warn(f"the export is checked without measuring how alike its answers are: {problem}")
 
     def compare(self, folder: Path, weights: Sequence[WrittenFile]) -> tuple[Parity | None, str | None]:
         """Compare the export with the trained model; gives the figures, or why there are none.
@@ -60,6 +66,11 @@ class Checks:
         reason = self._why_not_compared()
         if reason is not None:
             return None, reason
+        parity = self._compared(folder, weights)
+        refuse_unlike(parity)
+        return parity, None
+
+    def _compared(self, folder: Path, weights: Sequence[WrittenFile]) -> Parity:
         module, lora = self._writing.modules[0], file_of(weights, "adapter")
         job = ParityJob(
             base=self._writing.base,
@@ -72,9 +83,10 @@ class Checks:
             bound=QUANTS[self._plan.quant.value].parity_bound,
             context=self._plan.num_ctx.value,
         )
-        parity = check_parity(job, runtime=self._ports.runtime, references=self._ports.references, emit=self._emit)
-        refuse_unlike(parity)
-        return parity, None
+        chat, runtime = self._writing.chat, self._ports.runtime
+        if self._wording_only is not None and chat is not None:
+            return check_wording(job, chat, runtime=runtime, why_only=self._wording_only)
+        return check_parity(job, runtime=runtime, references=self._ports.references, emit=self._emit)
 
     def use(self, folder: Path) -> Smoke | None:
         """Hand the model to Ollama, or start the server, and ask for a greeting.
@@ -123,22 +135,23 @@ class Checks:
                     hint="Update Ollama, or export for llama-server, which uses the base's own template.",
                 )
 
+    @property
+    def _compares(self) -> bool:
+        return self._plan.checked.value and self._plan.target.weights == "gguf"
+
     def _why_not_compared(self) -> str | None:
         if not self._plan.checked.value:
             return self._plan.checked.reason
-        if self._plan.target.weights != "gguf":
+        if not self._compares:
             return f"{self._plan.target.title} computes with the trained numbers themselves"
-        reason = self._missing_for_comparing()
-        if reason is not None:
-            self._warn(f"the export is not compared with the trained model: {reason}")
-        return reason
+        return self._missing_for_running()
 
-    def _missing_for_comparing(self) -> str | None:
+    def _missing_for_running(self) -> str | None:
         if self._writing.chat is None:
             return "the tokenizer knows no conversations"
-        problem = self._ports.runtime.missing()
-        if problem is not None:
-            return problem
+        return self._ports.runtime.missing()
+
+    def _short_of_memory(self) -> str | None:
         needed = parity_memory_bytes(self._writing.base.spec.params, self._plan.quant.value)
         free = self._ports.hardware.probe().ram_free_gb * 2**30
         if 0 < free < needed:

@@ -79,8 +79,7 @@ class Writing:
             case "gguf":
                 yield from self._gguf_files(written)
             case "mlx":
-                script = mlx_script(model=self._model, adapter=self.modules[0].name)
-                yield TextFile(name=SCRIPTS["mlx-serve"], text=script, is_script=True)
+                yield from self._mlx_files()
             case "peft" if self.plan.target.name == "vllm":
                 yield from self._vllm_files()
             case "peft":
@@ -96,6 +95,10 @@ class Writing:
     @property
     def _model(self) -> str:
         return str(self.base.folder) if self.base.spec.is_local else self.base.spec.hf_id
+
+    @property
+    def _revision(self) -> str | None:
+        return None if self.base.spec.is_local else self.base.spec.revision
 
     def _gguf_files(self, written: Sequence[WrittenFile]) -> Iterator[TextFile]:
         model, lora = file_of(written, "base", "merged"), file_of(written, "adapter")
@@ -185,10 +188,21 @@ class Writing:
             license=spec.license_spdx,
         )
 
+    def _mlx_files(self) -> Iterator[TextFile]:
+        script = mlx_script(
+            model=self._model,
+            revision=self._revision,
+            adapter=self.modules[0].name,
+            template=JINJA if self.chat else None,
+        )
+        if self.chat is not None:
+            yield TextFile(name=JINJA, text=self._jinja(self.chat))
+        yield TextFile(name=SCRIPTS["mlx-serve"], text=script, is_script=True)
+
     def _vllm_files(self) -> Iterator[TextFile]:
         server = VllmServer(
             model=self._model,
-            revision=None if self.base.spec.is_local else self.base.spec.revision,
+            revision=self._revision,
             served_name=self.plan.name,
             context=self.plan.num_ctx.value,
             modules=[

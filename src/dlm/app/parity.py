@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 
@@ -17,6 +18,7 @@ from dlm.domain.numbers import spread
 from dlm.domain.ordinary import PROBES
 from dlm.domain.parity import Parity, PositionParity, compare, first_difference, first_other_token
 from dlm.domain.rows import Turn
+from dlm.ports.chat_format import ChatFormat
 from dlm.ports.reference import LoadedReference, ReferencePort
 from dlm.ports.runtime import LoadedRuntime, RuntimeJob, RuntimePort
 
@@ -92,10 +94,9 @@ def check_parity(job: ParityJob, *, runtime: RuntimePort, references: ReferenceP
     Raises:
         ExportError: the file cannot be run, or cannot be compared at all.
     """
-    running = RuntimeJob(model=job.model, lora=job.lora, context=job.context, chat_template=job.chat_template)
     with (
         references.open(job.base, job.adapter, system_prompt=job.system_prompt) as trained,
-        runtime.open(running) as exported,
+        runtime.open(_running(job)) as exported,
     ):
         prompts = _prompts(job, trained, emit)
         positions: list[PositionParity] = []
@@ -112,6 +113,56 @@ def check_parity(job: ParityJob, *, runtime: RuntimePort, references: ReferenceP
             other_prompt=next(_other_prompts(job, trained, exported), None),
             other_tokens=next(_other_tokens(job, trained, exported), None),
         )
+
+
+def check_wording(job: ParityJob, chat: ChatFormat, *, runtime: RuntimePort, why_only: str) -> Parity:
+    """Compare what the models see and not what they say, which needs no trained model in memory.
+
+    Args:
+        chat: of the trained model's tokenizer.
+        why_only: in words.
+
+    Raises:
+        ExportError: the file cannot be run.
+    """
+    trained = _Tokenizer(chat, job.system_prompt)
+    with runtime.open(_running(job)) as exported:
+        return Parity.measured(
+            (),
+            runtime=runtime.name,
+            bound=job.bound,
+            questions=len(job.questions),
+            other_prompt=next(_other_prompts(job, trained, exported), None),
+            other_tokens=next(_other_tokens(job, trained, exported), None),
+            wording_only=why_only,
+        )
+
+
+class _Wording(Protocol):
+    """How a trained model is told a conversation."""
+
+    def render(self, turns: Sequence[Turn]) -> str: ...
+
+    def token_ids(self, text: str) -> tuple[int, ...]: ...
+
+
+@attrs.frozen
+class _Tokenizer:
+    """The trained model's tokenizer without its weights. Implements ``_Wording``."""
+
+    chat: ChatFormat
+    system_prompt: str | None
+
+    def render(self, turns: Sequence[Turn]) -> str:
+        lead = () if self.system_prompt is None else (Turn("system", self.system_prompt),)
+        return self.chat.render((*lead, *turns))
+
+    def token_ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self.chat.encode(text))
+
+
+def _running(job: ParityJob) -> RuntimeJob:
+    return RuntimeJob(model=job.model, lora=job.lora, context=job.context, chat_template=job.chat_template)
 
 
 def refuse_unlike(parity: Parity) -> None:
@@ -159,7 +210,7 @@ def _along(
         yield compare(rows[place], exported.next_logprobs(ids[: len(prompt) + place]))
 
 
-def _other_prompts(job: ParityJob, trained: LoadedReference, exported: LoadedRuntime) -> Iterator[str]:
+def _other_prompts(job: ParityJob, trained: _Wording, exported: LoadedRuntime) -> Iterator[str]:
     """Tell where the runtime writes a conversation otherwise. A template of the export's own brings the system prompt;
     without one whoever asks has to."""
     is_told = job.system_prompt is not None and job.chat_template is None
@@ -175,7 +226,7 @@ def _talk(questions: Sequence[Conversation]) -> Conversation:
     return (*questions[0], Turn("assistant", "Yes, it is."), questions[-1][-1])
 
 
-def _other_tokens(job: ParityJob, trained: LoadedReference, exported: LoadedRuntime) -> Iterator[str]:
+def _other_tokens(job: ParityJob, trained: _Wording, exported: LoadedRuntime) -> Iterator[str]:
     """Tell where the same text becomes other tokens. Texts stand inside of conversations, as they do in use."""
     awkward = [(Turn("user", text),) for text in _TEXTS]
     for turns in (*job.questions, _talk(job.questions), *awkward):

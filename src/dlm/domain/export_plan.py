@@ -115,14 +115,6 @@ def parity_memory_bytes(params: int, quant: QuantName) -> int:
     return int(params * largest * 1.2)
 
 
-def export_disk_bytes(params: int, plan: ExportPlan) -> int:
-    """Give the free bytes an export should find: its weights in the cache of bases and, where that is another disk or a
-    merged model, once more. Adapters alone are small."""
-    if plan.target.weights != "gguf":
-        return 100 * 2**20
-    return int(params * QUANTS[plan.quant.value].bytes_per_weight * 1.05) + 100 * 2**20
-
-
 def _name(document: Document, options: ExportOptions, target: Target, selection: Selection, version: int) -> str:
     if target.name == "ollama" or options.name is not None:
         return ollama_name(options.name, document.dlm_id, version, selection.label)
@@ -130,7 +122,9 @@ def _name(document: Document, options: ExportOptions, target: Target, selection:
 
 
 def _imatrix(options: ExportOptions, quant: QuantName, target: Target) -> Choice[bool]:
-    if target.weights != "gguf" or not QUANTS[quant].uses_importance:
+    if target.weights != "gguf":
+        return Choice(False, f"{target.title} keeps the base's own weights")
+    if not QUANTS[quant].uses_importance:
         return Choice(False, f"{quant} rounds every column alike")
     if not options.uses_imatrix:
         return Choice(False, "--no-imatrix")

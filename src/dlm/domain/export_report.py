@@ -64,6 +64,11 @@ def parity_line(parity: Mapping[str, Any] | None, skipped: str | None) -> str:
     """Say in one line how far an export is from the trained model."""
     if parity is None:
         return f"not compared with the trained model: {skipped or 'no record'}"
+    if parity["mean_kl"] is None:
+        return (
+            "it writes and reads conversations as the trained model does; how alike their answers are was not "
+            f"measured: {parity['wording_only']}"
+        )
     return (
         f"compared with the trained model: {parity['mean_kl']:.4f} nats apart (bound {parity['bound']:g}), the same "
         f"next token at {parity['top1_agreement']:.0%} of {parity['positions']} places"

@@ -152,16 +152,26 @@ def max_lora_rank(rank: int) -> int:
     )
 
 
-def mlx_script(*, model: str, adapter: str) -> str:
-    """Give the script that serves base and adapter with ``mlx_lm.server``. ``adapter`` is relative to the script.
+def mlx_script(*, model: str, revision: str | None, adapter: str, template: str | None) -> str:
+    """Give the script that serves base and adapter with ``mlx_lm.server``. Ask it for the model ``MLX_MODEL``.
 
-    Ask it for the model ``MLX_MODEL``.
+    Args:
+        model: Hub id, or a folder of the user's own.
+        revision: commit on the Hub; None for a folder. The server itself takes none, so the script fetches the files.
+        adapter: folder, relative to the script.
+        template: chat template, relative to the script; None for the model's own.
 
     Raises:
         ExportError: ``export.script-text``.
     """
     arguments = [["-m", "mlx_lm.server"], ["--model", '"${MODEL[@]}"'], ["--adapter-path", _beside(adapter)]]
-    return _script(None, _FIND_MLX + _base_model(_quoted(model)), '"$PYTHON"', arguments)
+    prepare = _FIND_MLX + _base_model(_quoted(model))
+    if revision is not None:
+        prepare += _FETCH_BASE.format(revision=_quoted(revision))
+    if template is not None:
+        prepare += _READ_TEMPLATE.format(template=_beside(template))
+        arguments.append(["--chat-template", '"$TEMPLATE"'])
+    return _script(None, prepare, '"$PYTHON"', arguments)
 
 
 def _script(key: str | None, prepare: str, program: str, arguments: Sequence[Sequence[str]]) -> str:
@@ -306,4 +316,17 @@ fi
 # Ask it for the model "default_model": under every other name, those it lists too, it is the base without the adapter.
 # What it lists is this folder; while that is missing it does not answer.
 mkdir -p -- "${HF_HUB_CACHE:-${HF_HOME:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/huggingface}/hub}" || true
+"""
+
+_FETCH_BASE = r"""
+if [ -z "${{DLM_BASE_MODEL:-}}" ]; then  # as trained on: the server itself would take whatever is newest
+  FETCH='import sys; from huggingface_hub import snapshot_download as fetch; print(fetch(sys.argv[1],
+    revision=sys.argv[2], allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model"]))'
+  FOLDER="$("$PYTHON" -c "$FETCH" "${{MODEL[0]}}" {revision})"
+  MODEL=("$FOLDER")
+fi
+"""
+
+_READ_TEMPLATE = r"""
+IFS= read -r -d '' TEMPLATE < {template} || [ -n "$TEMPLATE" ]  # all of it, line breaks too
 """

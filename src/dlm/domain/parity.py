@@ -8,6 +8,7 @@ from operator import mul, sub
 from typing import Any
 
 import attrs
+from attrs.validators import optional
 
 from dlm.domain.errors import ExportError
 from dlm.domain.json_record import finite, structure
@@ -104,24 +105,26 @@ class Parity:
         runtime: what ran the exported file.
         questions: conversations compared.
         positions: places at which distributions were compared: after prompts and inside the trained model's answers.
-        mean_kl, max_kl: KL(trained ‖ exported) over the positions, nats.
-        top1_agreement: share of positions at which both find the same token likeliest.
+        mean_kl, max_kl: KL(trained ‖ exported) over the positions, nats; None when ``wording_only`` says why.
+        top1_agreement: share of positions at which both find the same token likeliest; None likewise.
         prompts_alike: whether the runtime writes every conversation as training did.
         tokenizers_alike: whether the same text becomes the same tokens.
         differences: the first of each kind that was found, in words.
         bound: most that ``mean_kl`` may be, nats.
+        wording_only: why conversations and tokens were compared and no distributions; None when they were.
     """
 
     runtime: str
     bound: float = attrs.field(validator=_no_less_than_0)
     questions: int = attrs.field(validator=_no_less_than_0)
     positions: int = attrs.field(validator=_no_less_than_0)
-    mean_kl: float = attrs.field(validator=_no_less_than_0)
-    max_kl: float = attrs.field(validator=_no_less_than_0)
-    top1_agreement: float = attrs.field(validator=_share)
+    mean_kl: float | None = attrs.field(validator=optional(_no_less_than_0))
+    max_kl: float | None = attrs.field(validator=optional(_no_less_than_0))
+    top1_agreement: float | None = attrs.field(validator=optional(_share))
     prompts_alike: bool
     tokenizers_alike: bool
     differences: tuple[str, ...] = ()
+    wording_only: str | None = None
 
     @classmethod
     def measured(
@@ -133,6 +136,7 @@ class Parity:
         questions: int,
         other_prompt: str | None = None,
         other_tokens: str | None = None,
+        wording_only: str | None = None,
     ) -> Parity:
         """Sum up. ``other_prompt`` and ``other_tokens`` tell the first difference in words; None for none."""
         divergences = [position.kl for position in positions]
@@ -142,12 +146,13 @@ class Parity:
             bound=bound,
             questions=questions,
             positions=count,
-            mean_kl=math.fsum(divergences) / count if count else 0.0,
-            max_kl=max(divergences, default=0.0),
-            top1_agreement=sum(position.agrees for position in positions) / count if count else 0.0,
+            mean_kl=math.fsum(divergences) / count if count else None,
+            max_kl=max(divergences, default=None),
+            top1_agreement=sum(position.agrees for position in positions) / count if count else None,
             prompts_alike=other_prompt is None,
             tokenizers_alike=other_tokens is None,
             differences=tuple(text for text in (other_prompt, other_tokens) if text is not None),
+            wording_only=wording_only,
         )
 
     @property
@@ -164,11 +169,11 @@ class Parity:
             found.append(_told("it writes conversations otherwise than training did", details))
         if not self.tokenizers_alike:
             found.append(_told("it cuts text into other tokens", details))
-        if not self.positions:
+        if self.wording_only is None and (not self.positions or self.mean_kl is None):
             found.append("no distribution was compared")
-        if self.mean_kl > self.bound:
+        if self._divergence > self.bound:
             found.append(
-                f"its next-token distributions are {self.mean_kl:.2g} nats from the trained ones on average, "
+                f"its next-token distributions are {self._divergence:.2g} nats from the trained ones on average, "
                 f"more than {self.bound:g}; {self.top1_agreement:.0%} of the likeliest tokens are the same"
             )
         return tuple(found)
@@ -182,7 +187,7 @@ class Parity:
             return "the file holds another tokenizer than the one that was trained with"
         if not self.prompts_alike:
             return "the export has another chat template than the one that was trained with"
-        if self.mean_kl > _WIDELY * self.bound:
+        if self._divergence > _WIDELY * self.bound:
             return "the file holds another adapter or base, or the adapter at another strength"
         return "rounding: the weights of this base need more bits"
 
@@ -190,7 +195,11 @@ class Parity:
     def is_rounding(self) -> bool:
         """Whether more bits per weight would probably help."""
         alike = self.prompts_alike and self.tokenizers_alike
-        return alike and self.bound < self.mean_kl <= _WIDELY * self.bound
+        return alike and self.bound < self._divergence <= _WIDELY * self.bound
+
+    @property
+    def _divergence(self) -> float:
+        return self.mean_kl or 0.0
 
     def to_record(self) -> dict[str, Any]:
         """Give the record kept in the export's manifest."""
@@ -208,6 +217,10 @@ class Parity:
 
     def __str__(self) -> str:
         unlike = "" if self.prompts_alike and self.tokenizers_alike else ", other prompts or tokens"
+        if self.mean_kl is None:
+            return (
+                f"conversations and tokens compared in {self.runtime}{unlike}; distributions not: {self.wording_only}"
+            )
         return (
             f"mean KL {self.mean_kl:.2g} nats (at most {self.bound:g}), largest {self.max_kl:.2g}, same likeliest "
             f"token at {self.top1_agreement:.0%} of {self.positions} places in {self.runtime}{unlike}"

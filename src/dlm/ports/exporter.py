@@ -52,14 +52,15 @@ class ExporterPort(Protocol):
     """Writes weights. ``weights`` names the form.
 
     ``check`` refuses what cannot be written, before anything is written, and is cheap: configuration files, headers and
-    the presence of programs only. ``write`` fills ``folder``, which is empty and belongs to the caller, who throws a
-    half-full one away. Memory stays near the largest tensor, not the model.
+    the presence of programs only. It gives the bytes of weights that ``write`` will take from the disk: none for a base
+    that is there in this form already. ``write`` fills ``folder``, which is empty and belongs to the caller, who throws
+    a half-full one away. Memory stays near the largest tensor, not the model.
 
     Raises ``ExportError``; ``DiskError`` when there is no room; ``MissingExtra`` when a package is not installed.
     """
 
     weights: WeightsFormat
 
-    def check(self, job: WeightsJob) -> None: ...
+    def check(self, job: WeightsJob) -> int: ...
 
     def write(self, job: WeightsJob, folder: Path, *, emit: Emit) -> tuple[WrittenFile, ...]: ...

@@ -26,6 +26,9 @@ from dlm.domain.events import Event, ignore
 from dlm.domain.export_targets import WeightsFormat
 from dlm.ports.exporter import ExporterPort, FileRole, WeightsJob, WrittenFile
 
+_HEADERS_BYTES = 1 << 20
+"""What small models' names, vocabularies and padding take beside their numbers."""
+
 
 class ExporterContract:
     """Subclass it; give an ``exporter`` that works on this machine and a ``job`` below ``tmp_path`` for it."""
@@ -55,6 +58,12 @@ class ExporterContract:
         exporter.check(job)
         exporter.check(job)
         assert snapshot(tmp_path) == before
+
+    def test_the_room_it_asks_for_is_enough(self, exporter: ExporterPort, job: WeightsJob, folder: Path) -> None:
+        asked = exporter.check(job)
+        written = exporter.write(job, folder, emit=ignore)
+        weights = sum(file.size_bytes for file in written if file.role in ("base", "adapter", "merged"))
+        assert 0 < weights <= asked + _HEADERS_BYTES
 
     def test_the_folder_holds_what_is_listed(self, exporter: ExporterPort, job: WeightsJob, folder: Path) -> None:
         files = exporter.write(job, folder, emit=ignore)

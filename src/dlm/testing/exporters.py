@@ -22,6 +22,7 @@ class FakeExporter:
         weights: the form whose file names are used.
         refusal: raised by ``check`` and ``write``.
         room: bytes that fit on the disk; the file that goes beyond them raises ``DiskError``.
+        needs: bytes that ``check`` asks for; as many as are written when None.
         pause: called before each file; may raise, wait, or look at the half-full folder.
     """
 
@@ -31,16 +32,18 @@ class FakeExporter:
         *,
         refusal: ExportError | None = None,
         room: int | None = None,
+        needs: int | None = None,
         pause: Callable[[], None] | None = None,
     ) -> None:
         self.weights = weights
         self._refusal = refusal
         self._room = room
+        self._needs = needs
         self._pause = pause
         self.checked: list[WeightsJob] = []
         self.written: list[WeightsJob] = []
 
-    def check(self, job: WeightsJob) -> None:
+    def check(self, job: WeightsJob) -> int:
         self.checked.append(job)
         if self._refusal is not None:
             raise self._refusal
@@ -52,6 +55,7 @@ class FakeExporter:
                     subject="preflight[adapter_config]",
                     hint="Train the document first.",
                 )
+        return self._needs if self._needs is not None else sum(len(data) for _, _, data in self._files(job))
 
     def write(self, job: WeightsJob, folder: Path, *, emit: Emit) -> tuple[WrittenFile, ...]:
         self.check(job)

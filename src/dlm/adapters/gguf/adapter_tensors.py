@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -77,6 +78,11 @@ class AdapterTensors:
         self.weights = SafetensorsWeights(folder, file=FILE, bad=_damaged)
         self.pairs: Mapping[str, Pair] = MappingProxyType(self._pairs(facts))
         self.wholes: Mapping[str, str] = MappingProxyType(self._wholes(facts))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all numbers, each stored in 32 bits."""
+        return sum(4 * math.prod(self.weights.shape(name)) for name in self.weights.names())
 
     def _pairs(self, facts: AdapterFacts) -> dict[str, Pair]:
         parts: dict[str, dict[str, str]] = {}

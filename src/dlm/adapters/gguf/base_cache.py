@@ -99,6 +99,13 @@ class BaseCache:
         except OSError as exc:
             raise disk_error(exc, self._folder) from exc
 
+    def holds(self, key: BaseKey) -> bool:
+        """Whether there is a file for ``key``; whether it is whole, ``place`` finds out."""
+        try:
+            return self._path(key).exists() and self._noted(key) is not None
+        except OSError as exc:
+            raise disk_error(exc, self._folder) from exc
+
     def _path(self, key: BaseKey, ending: str = "gguf") -> Path:
         return self._folder / f"{key.digest}.{ending}"
 

@@ -84,9 +84,20 @@ class GgufExporter:
         self._file_quantizers = tuple(file_quantizers)
         self._threads = threads
 
-    def check(self, job: WeightsJob) -> None:
-        """Refuse what cannot be written. See ``ExporterPort``."""
-        self._model(job, _adapter(job))
+    def check(self, job: WeightsJob) -> int:
+        """Refuse what cannot be written; gives the bytes it takes. See ``ExporterPort``."""
+        adapter = _adapter(job)
+        model = self._model(job, adapter)
+        if model.lora is None:
+            return self._quantizing(job, model, ignore).disk_bytes
+        return adapter.size_bytes + (
+            0 if self._is_kept(job, model) else self._quantizing(job, model, ignore).disk_bytes
+        )
+
+    def _is_kept(self, job: WeightsJob, model: _Model) -> bool:
+        """Whether the base is there in this form. With an importance matrix nobody knows before it is measured."""
+        key = None if QUANTS[job.quant].uses_importance else _key(job, model)
+        return key is not None and self._cache.holds(key)
 
     def write(self, job: WeightsJob, folder: Path, *, emit: Emit = ignore) -> tuple[WrittenFile, ...]:
         """Fill ``folder``: ``base.<level>.gguf`` and ``adapter.gguf``, or ``merged.<level>.gguf``."""

@@ -11,7 +11,7 @@ import attrs
 from dlm.adapters.gguf.architectures.architecture import EMBEDDINGS, Architecture
 from dlm.adapters.gguf.base_cache import file_sha256, temporary_beside
 from dlm.adapters.gguf.checking import read_head
-from dlm.adapters.gguf.container import Data, Written
+from dlm.adapters.gguf.container import Data, TensorInfo, Written
 from dlm.adapters.gguf.encoding import PLAIN_TYPES, check_numbers, encode_plain
 from dlm.adapters.gguf.importance import read_importance
 from dlm.adapters.gguf.planning import PlannedTensor, quant_types
@@ -103,6 +103,22 @@ class Quantizing:
     threads: int | None = None
     emit: Emit = ignore
 
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes that writing takes: the file, and the 16-bit one it is made from where a program does it."""
+        types = [self.types]
+        if self.way.files is not None:
+            types.append(quant_types(self.tensors, self.architecture, self._wide))
+        return sum(
+            TensorInfo(tensor.name, tensor.shape, kinds[tensor.name]).size_bytes
+            for kinds in types
+            for tensor in self.tensors
+        )
+
+    @property
+    def _wide(self) -> QuantName:
+        return "BF16" if self.weights.dtype(EMBEDDINGS) == "BF16" else "F16"
+
     def write(self, into: Path) -> Written:
         """Write the file, whole or not at all.
 
@@ -131,11 +147,10 @@ class Quantizing:
 
     def _by_program(self, program: FileQuantizer, into: Path) -> Written:
         """Write a 16-bit file, then let the program make the level of it."""
-        wide: QuantName = "BF16" if self.weights.dtype(EMBEDDINGS) == "BF16" else "F16"
         between = temporary_beside(into, "16bit")
-        about = attrs.evolve(self.about, file_type=QUANTS[wide].file_type)
+        about = attrs.evolve(self.about, file_type=QUANTS[self._wide].file_type)
         try:
-            self._write(between, quant_types(self.tensors, self.architecture, wide), about, encode_plain)
+            self._write(between, quant_types(self.tensors, self.architecture, self._wide), about, encode_plain)
             self.emit(Note(subject="export", message=f"{program.name} quantises to {self.quant}"))
             program.quantize_file(between, into, quant=self.quant, importance=self.importance)
             self._check(into)

@@ -7,6 +7,7 @@ multiplied into b. What ``keys`` name, it changes in every layer; layers the ada
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,13 +37,13 @@ class MlxExporter:
 
     weights: WeightsFormat = "mlx"
 
-    def check(self, job: WeightsJob) -> None:
+    def check(self, job: WeightsJob) -> int:
         if not ADAPTER_NAME.fullmatch(job.module):
             raise ValueError(f"{job.module!r} is not the name of an adapter")
         if job.merged or job.facts.kind != "LORA":
             what = "a merged model" if job.merged else f"an adapter of the kind {job.facts.kind}"
             raise _not_for_mlx(f"a folder for MLX does not hold {what}")
-        _factors(AdapterTensors(job.adapter / _SOURCE), job)
+        return sum(4 * math.prod(shape) for _, _, shape in _layout(AdapterTensors(job.adapter / _SOURCE), job))
 
     def write(self, job: WeightsJob, folder: Path, *, emit: Emit) -> tuple[WrittenFile, ...]:
         self.check(job)
@@ -86,16 +87,22 @@ def _layers(job: WeightsJob) -> int:
     return layers
 
 
-def _weights(job: WeightsJob) -> Iterator[bytes]:
-    tensors = AdapterTensors(job.adapter / _SOURCE)
-    rank, factors = job.facts.highest_rank, _factors(tensors, job)
+def _layout(tensors: AdapterTensors, job: WeightsJob) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Give name, type and shape of every tensor of the file, in order."""
     layout: list[tuple[str, str, tuple[int, ...]]] = []
-    for module, names in factors.items():
+    rank = job.facts.highest_rank
+    for module, names in _factors(tensors, job).items():
         inputs, outputs = tensors.entries[names.a].shape[1], tensors.entries[names.b].shape[0]
         layout += [(f"{module}.lora_a", "F32", (inputs, rank)), (f"{module}.lora_b", "F32", (rank, outputs))]
         if names.m is not None:
             layout.append((f"{module}.m", "F32", (outputs,)))
-    yield header_bytes(layout)
+    return layout
+
+
+def _weights(job: WeightsJob) -> Iterator[bytes]:
+    tensors = AdapterTensors(job.adapter / _SOURCE)
+    rank, factors = job.facts.highest_rank, _factors(tensors, job)
+    yield header_bytes(_layout(tensors, job))
     folded = _common_scale(job.facts) is None
     for module, names in factors.items():
         a, b = tensors.numbers(names.a).T, tensors.numbers(names.b).T

@@ -55,13 +55,13 @@ class PeftExporter:
     def __init__(self, subfolder: str = "") -> None:
         self._subfolder = subfolder
 
-    def check(self, job: WeightsJob) -> None:
+    def check(self, job: WeightsJob) -> int:
         if job.merged:
             raise not_merged()
         if not ADAPTER_NAME.fullmatch(job.module):
             raise ValueError(f"{job.module!r} is not the name of an adapter")
         read_settings(job.adapter)
-        TensorFile(job.adapter / WEIGHTS)
+        return sum(entry.end - entry.start for entry in TensorFile(job.adapter / WEIGHTS).entries.values())
 
     def write(self, job: WeightsJob, folder: Path, *, emit: Emit) -> tuple[WrittenFile, ...]:
         self.check(job)
