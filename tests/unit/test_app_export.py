@@ -464,6 +464,13 @@ class TestRefusals:
             exporting.export(a_document(), target="llama-server")
         assert exporting.writes_nothing
 
+    def test_texts_that_cannot_be_written(self, exporting: Exporting) -> None:
+        text = a_text().replace("base_model: tiny\n", """base_model: tiny\nsystem_prompt: 'Say \"\"\"yes\"\"\".'\n""")
+        with pytest.raises(ExportError) as caught:
+            exporting.export(Document.parse(text), target="llama-server", template=False)
+        assert caught.value.code == "modelfile.text"
+        assert exporting.writes_nothing
+
     def test_no_room(self, exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(exporting.scene.store, "free_bytes", lambda: 4 << 30)
         exporting.gguf = FakeExporter(needs=3 << 30)

@@ -270,6 +270,11 @@ def test_what_is_written_is_remembered_even_if_it_is_the_default() -> None:
     assert found.training.preference == PreferenceConfig(enabled=False)
 
 
+@pytest.mark.parametrize("blank", ['""', '"  "', "|\n  \n", "null", ""])
+def test_a_blank_system_prompt_is_none(blank: str) -> None:
+    assert parse(f"system_prompt: {blank}\n").system_prompt is None
+
+
 def test_the_system_prompt_keeps_its_exact_text() -> None:
     assert parse("system_prompt: |\n  You\n    are.\n").system_prompt == "You\n  are.\n"
 

@@ -139,7 +139,7 @@ class _Export:
             self._note(message)
         writing = self._writing()
         checks = Checks(writing, self.ports, self.emit)
-        self._preflight(checks)
+        self._preflight(writing, checks)
         importance = self._importance(writing.chat)
         with self.ports.exports.stage(self.document.dlm_id, self.plan.folder) as staged:
             weights = self._write_weights(staged, importance)
@@ -160,8 +160,10 @@ class _Export:
         self._put_on_record(report, weights)
         return report
 
-    def _preflight(self, checks: Checks) -> None:
+    def _preflight(self, writing: Writing, checks: Checks) -> None:
         """Refuse what will not work, while nothing is written yet."""
+        for _ in writing.files(()):
+            """Made once without the names of the weights, for what the texts themselves refuse."""
         needed = sum(self.exporter.check(self._job(module, None)) for module in self.modules) + SPARE_BYTES
         checks.prepare()
         free = self.ports.store.free_bytes()

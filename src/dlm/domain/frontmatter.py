@@ -15,7 +15,7 @@ import attrs
 
 from dlm.domain.settings import BAD, Group, GroupList, GroupsByName, Report, group, knob, knobs, read_group
 from dlm.domain.text import FaultList
-from dlm.domain.values import Either, Flag, ListOf, Maybe, Number, OneOf, Text, Whole
+from dlm.domain.values import Either, Flag, ListOf, Maybe, MaybeBlank, Number, OneOf, Text, Whole
 from dlm.domain.yaml_text import MapNode
 
 CURRENT_VERSION = 15
@@ -238,7 +238,7 @@ class Frontmatter:
     training: TrainingConfig = group(TrainingConfig, "How the document is learned.")
     export: ExportConfig = group(ExportConfig, "Defaults of 'dlm export'.")
     system_prompt: str | None = knob(
-        None, Maybe(Text(what="text")), "Instruction that comes before every conversation, in training and in use."
+        None, MaybeBlank(Text(what="text")), "Instruction that comes before every conversation, in training and in use."
     )
     explicit: frozenset[str] = frozenset()
 

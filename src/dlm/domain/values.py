@@ -312,6 +312,21 @@ class Maybe:
 
 
 @attrs.frozen
+class MaybeBlank(Maybe):
+    """Text, or null. A text of nothing but blanks means null too: chat templates do not agree on what it is."""
+
+    def read(self, node: Node) -> Any:
+        return _unless_blank(Maybe.read(self, node))
+
+    def check(self, value: Any) -> Any:
+        return _unless_blank(Maybe.check(self, value))
+
+
+def _unless_blank(text: Any) -> Any:
+    return text if text is None or text.strip() else None
+
+
+@attrs.frozen
 class ListOf:
     """A list of values of one kind."""
 
