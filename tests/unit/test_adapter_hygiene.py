@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlm.domain.adapter_facts import AdapterFacts
-from dlm.domain.adapter_hygiene import WeightsPlan, names_base, plan_weights, rank_limit, vllm_rank
+from dlm.domain.adapter_hygiene import LORA_RANKS, WeightsPlan, names_base, plan_weights, rank_limit, vllm_rank
 from dlm.domain.base_models import BaseSpec, Origin, ResolvedBase
 from dlm.domain.error_codes import ERROR_CODES
 from dlm.domain.errors import ExportError
 from dlm.domain.export_targets import TARGETS, TargetName
-from dlm.domain.launch_scripts import LORA_RANKS
 
 Q = "model.layers.0.self_attn.q_proj"
 DOWN = "model.layers.1.mlp.down_proj"

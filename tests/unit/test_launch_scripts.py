@@ -18,7 +18,6 @@ from dlm.domain.launch_scripts import (
     LoraModule,
     VllmServer,
     llama_server_script,
-    max_lora_rank,
     mlx_script,
     vllm_config,
     vllm_script,
@@ -117,7 +116,7 @@ def _vllm(case: Case) -> VllmServer:
         LoraModule(name=name, path=f"adapters/{folder}", adapter_version=1),
         LoraModule(name="adapter", path="adapters/adapter", adapter_version=2),
     )
-    return VllmServer(model=model, revision="abc", served_name=served, context=512, modules=modules, rank=33)
+    return VllmServer(model=model, revision="abc", served_name=served, context=512, modules=modules, max_rank=64)
 
 
 def _read_as_vllm_does(value: str) -> tuple[str, str]:
@@ -161,7 +160,7 @@ VLLM = vllm_script(
         served_name="x",
         context=None,
         modules=(LoraModule(name="adapter", path="adapters/adapter", adapter_version=1),),
-        rank=8,
+        max_rank=8,
         template="chat-template.jinja",
     )
 )
@@ -335,18 +334,3 @@ def test_the_config_says_what_the_script_does() -> None:
         "VLLM_METAL_USE_PAGED_ATTENTION": "0",
         "VLLM_METAL_MEMORY_FRACTION": "auto",
     }
-
-
-@given(st.integers(1, 512))
-def test_the_rank_limit_is_the_next_that_vllm_knows(rank: int) -> None:
-    known = (8, 16, 32, 64, 128, 256, 320, 512)
-    limit = max_lora_rank(rank)
-    assert limit in known
-    assert [other for other in known if rank <= other < limit] == []
-    assert rank <= limit
-
-
-def test_a_rank_above_all_limits_is_refused() -> None:
-    with pytest.raises(ExportError) as caught:
-        max_lora_rank(513)
-    assert caught.value.code == "export.lora-rank"

@@ -209,7 +209,7 @@ class Writing:
                 LoraModule(name=module.name, path=f"adapters/{module.name}", adapter_version=module.version)
                 for module in self.modules
             ],
-            rank=max(module.facts.highest_rank for module in self.modules),
+            max_rank=max(weights.lora_rank_limit or 0 for weights in self.plan.weights),
             template=JINJA if self.chat else None,
         )
         if self.chat is not None:

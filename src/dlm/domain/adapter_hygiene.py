@@ -19,7 +19,6 @@ from dlm.domain.base_models import ResolvedBase
 from dlm.domain.choice import Choice
 from dlm.domain.errors import ExportError
 from dlm.domain.export_targets import TARGETS, Target, TargetName
-from dlm.domain.launch_scripts import LORA_RANKS
 
 MLX_LAYERS = re.compile(
     r"model\.layers\.(?P<layer>\d+)\."
@@ -36,6 +35,9 @@ _MLX_THETA = MappingProxyType(
 )  # fmt: skip
 """Rotary base that mlx-lm takes when it finds no ``rope_theta``. Source: its ``models/``, version 0.32. These families
 do not look into ``rope_parameters``, where newer configurations keep it; qwen3 does."""
+
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Values that vLLM takes for ``--max-lora-rank``. Source: ``vllm/config/lora.py``."""
 
 _ENCODERS = (
     "vision_tower", "visual.", "vision_model", "mm_projector", "multi_modal_projector", "merger.", "audio_tower",

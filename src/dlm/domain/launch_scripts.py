@@ -32,9 +32,6 @@ APPLE_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
 )
 """What vLLM needs on Apple Silicon."""
 
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Values that vLLM takes for ``--max-lora-rank``."""
-
 
 def llama_server_script(*, model: str, lora: str | None, context: int | None, template: str | None, alias: str) -> str:
     """Give the script that serves a GGUF file with ``llama-server``, or with dlm and ``xllamacpp`` in its absence.
@@ -81,7 +78,7 @@ class VllmServer:
         revision: commit on the Hub; None for a folder.
         served_name: of the bare base.
         context: tokens; None for what the model was made for.
-        rank: largest rank of the adapters.
+        max_rank: one of those that vLLM takes, no less than that of any adapter.
         template: chat template, relative to the script; None for the model's own.
     """
 
@@ -90,7 +87,7 @@ class VllmServer:
     served_name: str
     context: int | None
     modules: Sequence[LoraModule] = attrs.field(validator=attrs.validators.min_len(1))
-    rank: int
+    max_rank: int
     template: str | None = None
 
 
@@ -98,7 +95,7 @@ def vllm_script(server: VllmServer) -> str:
     """Give the script that serves base and adapters with ``vllm serve``.
 
     Raises:
-        ExportError: ``export.script-text``; ``export.lora-rank``: a rank above vLLM's largest.
+        ExportError: ``export.script-text``.
     """
     model = [_quoted(server.model)]
     if server.revision is not None:
@@ -110,7 +107,7 @@ def vllm_script(server: VllmServer) -> str:
     arguments.append(["--enable-lora"])
     # Takes as many words as follow, so another option has to come behind it.
     arguments.append(["--lora-modules", *map(_module, server.modules)])
-    arguments += [["--max-lora-rank", str(max_lora_rank(server.rank))], ["--max-loras", str(len(server.modules))]]
+    arguments += [["--max-lora-rank", str(server.max_rank)], ["--max-loras", str(len(server.modules))]]
     if server.template is not None:
         arguments.append(["--chat-template", _beside(server.template)])
     pattern = "*" if any(map(_needs_json, server.modules)) else "*[=,]*"
@@ -129,27 +126,11 @@ def vllm_config(server: VllmServer, *, is_apple_silicon: bool) -> Mapping[str, o
         "host": HOST,
         "port": PORT,
         "max_model_len": server.context,
-        "max_lora_rank": max_lora_rank(server.rank),
+        "max_lora_rank": server.max_rank,
         "max_loras": len(server.modules),
         "environment": dict(APPLE_ENVIRONMENT) if is_apple_silicon else {},
         "lora_modules": [attrs.asdict(module) for module in server.modules],
     }
-
-
-def max_lora_rank(rank: int) -> int:
-    """Give the smallest ``--max-lora-rank`` that allows a rank.
-
-    Raises:
-        ExportError: ``export.lora-rank``.
-    """
-    for allowed in LORA_RANKS:
-        if rank <= allowed:
-            return allowed
-    raise ExportError(
-        "export.lora-rank",
-        f"the adapter has rank {rank}; vLLM serves at most {LORA_RANKS[-1]}",
-        hint="Train with a smaller lora_r, or export with --target llama-server --merged.",
-    )
 
 
 def mlx_script(*, model: str, revision: str | None, adapter: str, template: str | None) -> str:
