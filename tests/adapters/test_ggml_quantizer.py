@@ -15,10 +15,10 @@ import dlm.adapters.ggml.probe as probe
 from dlm.adapters.ggml import LLAMA_CPP_PYTHON, XLLAMACPP, GgmlPackage, GgmlQuantizer
 from dlm.adapters.ggml.libraries import GgmlLibrary
 from dlm.domain.errors import ExportError
-from dlm.domain.quantization import BLOCKS, GgmlType, row_bytes
+from dlm.domain.quantization import BLOCKS, GGML_TYPE_IDS, GgmlType, row_bytes
 from dlm.testing.quantizer_contract import weights
 
-KINDS: tuple[GgmlType, ...] = tuple(probe.TYPE_IDS)
+KINDS: tuple[GgmlType, ...] = probe.KINDS
 QUANTIZER = GgmlQuantizer()
 
 
@@ -64,7 +64,7 @@ def test_a_library_that_writes_other_blocks_is_not_used(kind: GgmlType, monkeypa
     class Other(GgmlLibrary):
         def quantize(self, number: int, source: int, target: int, **rest: object) -> int:  # type: ignore[override]
             written = super().quantize(number, source, target, **rest)  # type: ignore[arg-type]
-            if number == probe.TYPE_IDS[kind]:
+            if number == GGML_TYPE_IDS[kind]:
                 ctypes.c_ubyte.from_address(target).value ^= 1
             return written
 

@@ -19,7 +19,8 @@ from safetensors.numpy import load_file, save_file
 
 from dlm.adapters.ggml import GgmlQuantizer
 from dlm.adapters.gguf.checking import read_head
-from dlm.adapters.gguf.exporter import GgufExporter, adds_bos
+from dlm.adapters.gguf.exporter import GgufExporter
+from dlm.adapters.gguf.vocabulary import read_vocabulary
 from dlm.adapters.peft_files import PeftFiles
 from dlm.domain.base_models import ResolvedBase
 from dlm.domain.errors import DiskError, ExportError
@@ -193,8 +194,7 @@ def test_files_say_whether_runtimes_begin_a_text(family: str, bases: Path, tmp_p
     target = ["qkv_proj"] if family.startswith("phi") else ["q_proj"]
     peft_adapter(base, tmp_path / "adapter", target_modules=target)
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
-    says = adds_bos(base, tmp_path / "adapter")
-    assert says == adds_bos(base, tmp_path)  # no tokenizer there
+    says = read_vocabulary(base.folder, base=base.folder).add_bos
     assert says == (tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id])
     if family in ("llama3", "qwen2"):
         path = _export(GgufExporter(tmp_path), _job(base, tmp_path / "adapter"), tmp_path / "out")["base"]

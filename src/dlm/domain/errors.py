@@ -35,7 +35,7 @@ with ``raise … from exc``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 
@@ -83,8 +83,8 @@ class DlmError(Exception):
         details: machine-readable extras.
     """
 
-    subject: ClassVar[str] = "error"
-    exit_code: ClassVar[int] = 1
+    subject: str = "error"
+    exit_code: int = 1
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class UsageError(DlmError):
     def __init__(self, code: str, message: str, *, subject: str | None = None, hint: str | None = None) -> None:
         super().__init__(code, message, hint=hint)
         if subject is not None:
-            self.subject = subject  # type: ignore[misc]  # each command keeps its own subject for its misuse
+            self.subject = subject
 
 
 class DocumentError(DlmError):
@@ -177,7 +177,7 @@ class ExportError(DlmError):
     def __init__(self, code: str, message: str, *, subject: str | None = None, **rest: Any) -> None:
         super().__init__(code, message, **rest)
         if subject is not None:
-            self.subject = subject  # type: ignore[misc]  # as in UsageError
+            self.subject = subject
 
 
 class PackError(DlmError):
@@ -188,7 +188,7 @@ class PackError(DlmError):
     def __init__(self, code: str, message: str, *, subject: str | None = None, **rest: Any) -> None:
         super().__init__(code, message, **rest)
         if subject is not None:
-            self.subject = subject  # type: ignore[misc]  # as in UsageError
+            self.subject = subject
 
 
 class SignatureError(DlmError):
@@ -199,9 +199,9 @@ class SignatureError(DlmError):
 
     def __init__(self, code: str, message: str, *, exit_code: int = 1, subject: str | None = None, **rest: Any) -> None:
         super().__init__(code, message, **rest)
-        self.exit_code = exit_code  # type: ignore[misc]  # the command's own exit codes
+        self.exit_code = exit_code
         if subject is not None:
-            self.subject = subject  # type: ignore[misc]  # as in UsageError
+            self.subject = subject
 
 
 class ShareError(DlmError):

@@ -18,6 +18,11 @@ QuantName = Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "F16"]
 GgmlType = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q5_1", "Q5_0"]
 """How one tensor is stored."""
 
+GGML_TYPE_IDS: Mapping[GgmlType, int] = MappingProxyType(
+    {"F32": 0, "F16": 1, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "BF16": 30}
+)
+"""Source: ``enum ggml_type`` of ``ggml.h``, whose numbers never change, as files hold them."""
+
 
 @attrs.frozen(kw_only=True)
 class Quant:

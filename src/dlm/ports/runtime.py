@@ -28,14 +28,6 @@ class RuntimeJob:
     chat_template: Path | None = None
 
 
-@attrs.frozen
-class RuntimeAnswer:
-    """An answer; ``is_finished`` when the model ended it itself, not the limit of its length."""
-
-    text: str
-    is_finished: bool
-
-
 class LoadedRuntime(Protocol):
     """A model that is running, in a process of its own: a file that makes it crash does not take us along."""
 
@@ -50,10 +42,6 @@ class LoadedRuntime(Protocol):
     def next_logprobs(self, ids: Sequence[int]) -> Sequence[float]:
         """Give the natural logarithm of each token's probability to come next, by token id, over the whole
         vocabulary."""
-        ...
-
-    def answer(self, turns: Sequence[Turn], *, max_tokens: int) -> RuntimeAnswer:
-        """Answer greedily, through the interface that other programs use."""
         ...
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dlm.domain.errors import ExportError
-from dlm.domain.rows import Turn
-from dlm.ports.runtime import RuntimeAnswer, RuntimeJob
-from dlm.testing.references import END, ToyModel
+from dlm.ports.runtime import RuntimeJob
+from dlm.testing.references import ToyModel
 
 
 class FakeRuntime:
@@ -45,9 +44,3 @@ class _Running:
         self.token_ids = model.token_ids
         self.render = model.render
         self.next_logprobs = model.logprobs
-
-    def answer(self, turns: Sequence[Turn], *, max_tokens: int) -> RuntimeAnswer:
-        prompt = self._model.token_ids(self._model.render(turns))
-        ids = self._model.continuation(prompt, max_tokens=max_tokens)
-        text = bytes(token % 256 for token in ids if token != END).decode(errors="replace")
-        return RuntimeAnswer(text, END in ids)

@@ -11,12 +11,10 @@ from types import MappingProxyType
 import attrs
 
 from dlm.adapters.ggml.libraries import GgmlLibrary
-from dlm.domain.quantization import GgmlType, row_bytes
+from dlm.domain.quantization import GGML_TYPE_IDS, GgmlType, row_bytes
 
-TYPE_IDS: Mapping[GgmlType, int] = MappingProxyType(
-    {"Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14}
-)
-"""Types we ask for. Source: ``enum ggml_type`` of ``ggml.h``, whose numbers never change as files hold them."""
+KINDS: tuple[GgmlType, ...] = ("Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
+"""Types we ask for."""
 
 COLUMNS = 256
 """A whole number of blocks of every type."""
@@ -62,15 +60,15 @@ def blocks(library: GgmlLibrary, kind: GgmlType, numbers: array[float]) -> bytes
     source = (ctypes.c_float * COLUMNS).from_buffer(numbers)
     target = (ctypes.c_char * row_bytes(kind, COLUMNS))()
     addresses = ctypes.addressof(source), ctypes.addressof(target)
-    library.prepare(TYPE_IDS[kind])
-    library.quantize(TYPE_IDS[kind], *addresses, first=0, rows=1, columns=COLUMNS, importance=None)
+    library.prepare(GGML_TYPE_IDS[kind])
+    library.quantize(GGML_TYPE_IDS[kind], *addresses, first=0, rows=1, columns=COLUMNS, importance=None)
     return target.raw
 
 
 def fault(library: GgmlLibrary) -> str | None:
     """Say what the library does otherwise than we know it; None when nothing."""
     for kind, known in _KNOWN.items():
-        if library.row_size(TYPE_IDS[kind], COLUMNS) != row_bytes(kind, COLUMNS):
+        if library.row_size(GGML_TYPE_IDS[kind], COLUMNS) != row_bytes(kind, COLUMNS):
             return f"its {kind} rows have another size"
         if hashlib.sha256(blocks(library, kind, known.numbers())).hexdigest() != known.sha256:
             return f"it writes other {kind} blocks than llama.cpp"

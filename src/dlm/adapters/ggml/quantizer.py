@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlm.adapters.ggml.libraries import LLAMA_CPP_PYTHON, XLLAMACPP, GgmlLibrary, GgmlPackage
-from dlm.adapters.ggml.probe import TYPE_IDS, fault
+from dlm.adapters.ggml.probe import KINDS, fault
 from dlm.domain.errors import ExportError
-from dlm.domain.quantization import GgmlType, row_bytes
+from dlm.domain.quantization import GGML_TYPE_IDS, GgmlType, row_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class GgmlQuantizer:
 
     def types(self) -> frozenset[GgmlType]:
         """Give what can be written."""
-        return frozenset(TYPE_IDS) if self.missing() is None else frozenset()
+        return frozenset(KINDS) if self.missing() is None else frozenset()
 
     def quantize(
         self, rows: memoryview, *, columns: int, kind: GgmlType, importance: memoryview | None = None
@@ -80,12 +80,12 @@ class GgmlQuantizer:
         source, target = numbers.ctypes.data, blocks.ctypes.data
         importance = None if weights is None else weights.ctypes.data
         total, step = len(numbers) // columns, max(1, PIECE // columns)
-        library.prepare(TYPE_IDS[kind])
+        library.prepare(GGML_TYPE_IDS[kind])
 
         def piece(first: int) -> None:
             rows = min(step, total - first)
             library.quantize(
-                TYPE_IDS[kind], source, target, first=first, rows=rows, columns=columns, importance=importance
+                GGML_TYPE_IDS[kind], source, target, first=first, rows=rows, columns=columns, importance=importance
             )
 
         starts = range(0, total, step)
@@ -142,8 +142,8 @@ def _opened(package: GgmlPackage) -> tuple[GgmlLibrary | None, str]:
 
 
 def _checked(kind: GgmlType) -> GgmlType:
-    if kind not in TYPE_IDS:
-        raise ValueError(f"ggml is asked for {', '.join(TYPE_IDS)} here, not {kind}")
+    if kind not in KINDS:
+        raise ValueError(f"ggml is asked for {', '.join(KINDS)} here, not {kind}")
     return kind
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
-from dlm.adapters.gguf.container import ALIGNMENT, TYPE_IDS, TensorInfo
+from dlm.adapters.gguf.container import ALIGNMENT, TensorInfo
 from dlm.domain.errors import ExportError
-from dlm.domain.quantization import GgmlType
+from dlm.domain.quantization import GGML_TYPE_IDS, GgmlType
 
 _SAMPLE = 1 << 16
 """Bytes looked at in each tensor."""
@@ -24,7 +24,7 @@ _KEY_CODES = MappingProxyType(
 """How :mod:`struct` reads the format's kinds of values; 8 is text, 9 an array."""
 _TEXT, _ARRAY = 8, 9
 
-_KINDS: Mapping[int, GgmlType] = MappingProxyType({number: kind for kind, number in TYPE_IDS.items()})  # type: ignore[misc]
+_KINDS: Mapping[int, GgmlType] = MappingProxyType({number: kind for kind, number in GGML_TYPE_IDS.items()})
 
 
 @attrs.frozen(kw_only=True)

@@ -21,7 +21,7 @@ import attrs
 
 from dlm.adapters.gguf.entries import Entry
 from dlm.domain.errors import DiskError
-from dlm.domain.quantization import GgmlType, row_bytes
+from dlm.domain.quantization import GGML_TYPE_IDS, GgmlType, row_bytes
 from dlm.domain.text_files import disk_error, write_chunks_atomic
 
 ALIGNMENT = 32
@@ -32,11 +32,6 @@ _LENGTH = struct.Struct("<Q")
 _ARRAY = 9
 _KEY_KINDS = MappingProxyType({"u32": (4, "I"), "i32": (5, "i"), "f32": (6, "f"), "bool": (7, "?"), "str": (8, "")})
 """Number of a kind of value in the format, and how :mod:`struct` packs it."""
-
-TYPE_IDS = MappingProxyType(
-    {"F32": 0, "F16": 1, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "BF16": 30}
-)
-"""Numbers of tensor types in the format."""
 
 Data = bytes | memoryview
 
@@ -136,7 +131,7 @@ def _head(entries: Iterable[Entry], tensors: Sequence[TensorInfo]) -> bytes:
     for tensor in tensors:
         sides = tensor.shape[::-1]
         parts.append(_text(tensor.name))
-        parts.append(struct.pack(f"<I{len(sides)}QIQ", len(sides), *sides, TYPE_IDS[tensor.kind], place))
+        parts.append(struct.pack(f"<I{len(sides)}QIQ", len(sides), *sides, GGML_TYPE_IDS[tensor.kind], place))
         place += _padded(tensor.size_bytes)
     head = b"".join(parts)
     return head + bytes(_padded(len(head)) - len(head))

@@ -31,19 +31,6 @@ from dlm.ports.quantizer import BlockQuantizer, FileQuantizer
 ADAPTER_FILE = "adapter.gguf"
 
 
-def adds_bos(base: ResolvedBase, tokenizer_folder: Path) -> bool:
-    """Tell whether runtimes put the beginning-of-text token before a prompt by themselves, with a file made from this
-    base and tokenizer: ``tokenizer.ggml.add_bos_token``, which is what the tokenizer itself does.
-
-    Args:
-        tokenizer_folder: the adapter's; the base's tokenizer counts where it has none.
-
-    Raises:
-        ExportError: as ``read_vocabulary``.
-    """
-    return _vocabulary(base, tokenizer_folder).add_bos
-
-
 @attrs.frozen(kw_only=True)
 class _Model:
     """A model that is to be one file: the base, with a plan for its adapter, or base and adapter merged."""

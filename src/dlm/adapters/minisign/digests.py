@@ -6,16 +6,14 @@ import hashlib
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from dlm.adapters.minisign.files import unreadable
 
-_PIECE_BYTES = 1 << 20
-
 
 @contextmanager
-def opened(path: Path, *, subject: str) -> Iterator[BinaryIO]:
+def opened(path: Path, *, subject: str) -> Iterator[BufferedReader]:
     """Open a regular file for reading. Raises ``SignatureError`` (``sign.unreadable``), also for what reading meets."""
     try:
         # Opening a pipe would wait for its other end.
@@ -27,14 +25,9 @@ def opened(path: Path, *, subject: str) -> Iterator[BinaryIO]:
         raise unreadable(path, exc, subject=subject) from exc
 
 
-def file_digest(file: BinaryIO) -> bytes:
+def file_digest(file: BufferedReader) -> bytes:
     """Give BLAKE2b-512 of a file, read in pieces."""
-    digest = hashlib.blake2b()
-    piece = bytearray(_PIECE_BYTES)
-    view = memoryview(piece)
-    while count := file.readinto(piece):  # type: ignore[attr-defined]  # a raw or buffered binary file has it
-        digest.update(view[:count])
-    return digest.digest()
+    return hashlib.file_digest(file, "blake2b").digest()
 
 
 def bytes_digest(data: bytes) -> bytes:

@@ -89,7 +89,7 @@ def write_pack(job: PackJob, into: Path, *, emit: Emit) -> WrittenPack:
     try:
         _check(job, sources)
     except PackError as exc:
-        exc.subject = "pack"  # type: ignore[misc]  # the reader's words, met by the writer
+        exc.subject = "pack"  # the reader's words, met by the writer
         raise
     total = sum(source.size for source in sources)
     tar = _tar(sources, job.files, _progress("pack", total, _passing(emit)))

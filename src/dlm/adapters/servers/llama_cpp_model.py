@@ -13,7 +13,6 @@ from typing import Any
 from dlm.adapters.servers.process import ServerProcess
 from dlm.domain.errors import ExportError
 from dlm.domain.rows import Turn
-from dlm.ports.runtime import RuntimeAnswer
 
 _ANSWER_S = 600.0
 """A long prompt on a big model and a slow processor takes minutes."""
@@ -91,18 +90,6 @@ class LlamaCppModel:
             stream=True,  # the same JSON, without the prompt and the settings, in two thirds of the time
         )
         return _distribution(body, self.vocabulary)
-
-    def answer(self, turns: Sequence[Turn], *, max_tokens: int) -> RuntimeAnswer:
-        """Answer greedily, through the interface that other programs use."""
-        reply = self._ask(
-            "/v1/chat/completions",
-            messages=_messages(turns),
-            max_tokens=max_tokens,
-            temperature=0.0,
-            reasoning_format="none",
-        )
-        choice = reply["choices"][0]
-        return RuntimeAnswer(str(choice["message"]["content"] or ""), choice["finish_reason"] == "stop")
 
     @cached_property
     def _letter(self) -> int:
