@@ -76,6 +76,6 @@ class CopyingFileQuantizer:
         shutil.copyfile(source, into)
 
 
-def _check(numbers: Any, code: str, *, lowest: float = -65504.0) -> None:
-    if not (numbers.min() >= lowest and numbers.max() <= 65504.0):
+def _check(numbers: Any, code: str, *, lowest: float = -32752.0) -> None:
+    if not (numbers.min() >= lowest and numbers.max() <= 32752.0):
         raise ExportError(code, f"numbers from {numbers.min()} to {numbers.max()}")

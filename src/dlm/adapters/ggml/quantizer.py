@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-LARGEST = 65504.0
-"""Largest number that is quantised: that of 16-bit floats, in which every block keeps its scale. Weights of a model
-that works are below 100."""
+LARGEST = 32752.0
+"""Largest number that is quantised: half of the largest 16-bit float. Every block keeps its scale and lowest number in
+such floats, and ggml's search for the best ones goes a little beyond the numbers themselves. Weights of a model that
+works are below 100."""
 
 PIECE = 65536
 """Numbers that a thread takes at a time: some milliseconds of work, so that all threads end together."""
