@@ -24,9 +24,9 @@ class SharingPorts:
 
     Args:
         shares: by kind of address.
-        platform: what the machine is, for the pack's header: ``linux-cpu``.
+        platform: what the machine is, for the pack's header: ``linux``.
         ask: asks for the passphrase of the own key.
-        check_sidecar: checks detached signatures.
+        verifier: checks detached signatures.
     """
 
     store: StorePort

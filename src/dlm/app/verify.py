@@ -24,8 +24,6 @@ class VerifyReport:
 
     Args:
         key: the trusted key, and where it lies.
-        newly_trusted: it was trusted just now.
-        covers_everything: the signature vouches for every file, not only for the adapter and what it was made from.
     """
 
     path: Path
@@ -35,6 +33,7 @@ class VerifyReport:
 
     @property
     def newly_trusted(self) -> bool:
+        """Whether the key was trusted just now."""
         return self.judgement.newly_trusted
 
     def to_json(self) -> dict[str, Any]:

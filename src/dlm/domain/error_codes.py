@@ -486,7 +486,7 @@ _CODES = {
     "new one.",
     "pack.too-large": "The pack goes beyond a limit that protects disk and memory; the message names the limit. Leave "
     "out the base or older versions, or do not trust the place it came from.",
-    "pack.newer": "The pack was made by a newer dlm. Run pip install --upgrade dlm.",
+    "pack.newer": "The pack was made by a newer dlm. Get a newer one and install it as you installed this one.",
     "pack.unreadable": "The file of the pack cannot be read. Check its name and its permissions.",
     "pack.bad-document": "The document inside the pack has faults, so nothing of the pack was used. Ask its author for "
     "a new one.",

@@ -50,7 +50,7 @@ class PackHeader:
     Args:
         content_type: ``full`` with base and exports, ``no-exports`` with the base only, ``no-base`` with exports only,
             ``minimal`` with neither.
-        platform_hint: where it was made, ``linux-cuda`` for example.
+        platform_hint: where it was made, ``linux`` for example.
         licensee_acceptance_url: where the base's licence was accepted, for bases that may not be passed on freely.
         executables: members that may be started once they are unpacked: launch scripts of exports.
     """

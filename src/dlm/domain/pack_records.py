@@ -150,7 +150,7 @@ def _check_version(version: object) -> None:
             "pack.newer",
             f"the pack has format {version}, newer than this dlm reads ({FORMAT_VERSION})",
             subject="unpack",
-            hint="Upgrade dlm: pip install --upgrade dlm",
+            hint="Get a newer dlm and install it as you installed this one.",
         )
 
 
